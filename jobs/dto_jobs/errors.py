@@ -1,0 +1,45 @@
+"""What can go wrong for a person, each with the exit code that `dto` ends with (documented in docs/cli.md)."""
+
+from typing import ClassVar
+
+
+class DtoError(Exception):
+    """Something a person can act on: what is wrong, where, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InvalidRunError(DtoError):
+    """The run file is not a valid DTORun."""
+
+    exit_code = 2
+
+
+class InputError(DtoError):
+    """A problem set, trace file or model that the run names cannot be used."""
+
+    exit_code = 3
+
+
+class StoreError(DtoError):
+    """The artifact store cannot be read or written, or what it holds is damaged."""
+
+    exit_code = 4
+
+
+class RunConflictError(DtoError):
+    """The run exists with other settings, or another process is at it."""
+
+    exit_code = 5
+
+
+class StageFailedError(DtoError):
+    """A stage could not be finished; what it had committed stays."""
+
+    exit_code = 6
+
+
+class MissingExtraError(DtoError):
+    """The run needs a library that is not installed here."""
+
+    exit_code = 7

@@ -1,0 +1,10 @@
+"""What a person may choose: the form of every settings class. Field names are snake_case here and camelCase in YAML."""
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Settings(BaseModel):
+    """A group of settings. Frozen, documented field by field; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True)

@@ -1,0 +1,115 @@
+"""What every stage looks like, and the ports it may ask for: an engine, a judge, a trainer."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from dto_jobs.core.cost import ModelShape
+from dto_jobs.core.grading import Grader
+from dto_jobs.core.records import Pair, Record
+from dto_jobs.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A text to be completed.
+
+    `key` names the sample and seeds its chance: the same key, prompt and settings give the same completion in any batch.
+    `family` names requests that share a beginning (the exits of one trace), so that an engine computes it once.
+    """
+
+    key: str
+    prompt: str
+    max_tokens: int
+    temperature: float = 0.6
+    top_p: float = 0.95
+    stop: tuple[str, ...] = ()
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came of a request. Token counts include the end mark; `cached_tokens` of the prompt were not computed again."""
+
+    key: str
+    text: str
+    tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    finished: bool
+
+
+Feed = Callable[[int], Sequence[Request]]
+"""Asked with the number of free places; returns at most so many requests, none while nothing is ready."""
+
+
+class Engine(Protocol):
+    """Something that completes texts with one model."""
+
+    shape: ModelShape
+    thinking: bool
+    """The model marks its thinking with `<think>` and `</think>`."""
+
+    def render(self, question: str) -> str:
+        """Return the chat template rendered to text, ending where the response starts, thinking opened."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens the text is, without special tokens added."""
+
+    def complete(self, feed: Feed) -> Iterator[Completion]:
+        """Yield completions as they finish, asking `feed` whenever places are free; end when it has nothing and none runs."""
+
+    def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        """Return for each (prompt, continuation) the mean natural log-probability of the continuation's tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judge's word on one pattern."""
+
+    pattern: int
+    keep: bool
+    reason: str
+
+
+class Judge(Protocol):
+    """Something that says which patterns of a trace contribute."""
+
+    def review(self, question: str, patterns: Sequence[str]) -> list[Verdict]:
+        """Return at most one verdict per pattern; a pattern without one is kept."""
+
+
+class Trainer(Protocol):
+    """Something that teaches a model from pairs."""
+
+    def train(self, pairs: Sequence[Pair], settings: Any, folder: Path, note: Callable[[dict[str, float]], None]) -> dict[str, Any]:  # noqa: ANN401 - the training stage's own settings
+        """Train, save the model into `folder` and return the training's figures; `note` hears each logged step."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the runner lends a stage while it works."""
+
+    engine: Engine
+    grader: Grader
+    judge: Judge | None = None
+    seed: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """Things counted for the receipt, by name: unreadable verdicts, curtailed samples …"""
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a count of the receipt."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+
+class Stage(Settings):
+    """One step of a run that turns records into records: its fields are its settings, `run` is what it does."""
+
+    reads: ClassVar[type[Record]]
+    writes: ClassVar[type[Record]]
+
+    @abstractmethod
+    def run(self, records: Iterable[Any], ports: Ports) -> Iterator[Sequence[Record]]:
+        """Yield, for each record read and in the same order, the records that come of it."""

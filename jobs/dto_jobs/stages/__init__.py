@@ -1,0 +1,1 @@
+"""One module per stage, one shape, none knowing another."""
