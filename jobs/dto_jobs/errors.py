@@ -43,3 +43,9 @@ class MissingExtraError(DtoError):
     """The run needs a library that is not installed here."""
 
     exit_code = 7
+
+
+class InterruptedRunError(DtoError):
+    """A person stopped the run; what was committed stays."""
+
+    exit_code = 130

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from dto_jobs.core.cost import ModelShape
-from dto_jobs.core.grading import Grader
+from dto_jobs.core.cost import ModelShape, Spend
 from dto_jobs.core.records import Pair, Record
 from dto_jobs.settings import Settings
 
@@ -81,11 +80,22 @@ class Judge(Protocol):
         """Return at most one verdict per pattern; a pattern without one is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a trainer made: the folder with the model, what it took, and the figures for receipt and report."""
+
+    folder: Path
+    spend: Spend
+    figures: dict[str, Any]
+
+
 class Trainer(Protocol):
     """Something that teaches a model from pairs."""
 
-    def train(self, pairs: Sequence[Pair], settings: Any, folder: Path, note: Callable[[dict[str, float]], None]) -> dict[str, Any]:  # noqa: ANN401 - the training stage's own settings
-        """Train, save the model into `folder` and return the training's figures; `note` hears each logged step."""
+    def train(
+        self, pairs: Sequence[Pair], settings: Any, workspace: Path, note: Callable[[dict[str, float]], None], seed: int  # noqa: ANN401 - the training stage's own settings
+    ) -> Trained:
+        """Train and save the model; `workspace` outlives a killed process, `note` hears each logged step."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +103,10 @@ class Ports:
     """What the runner lends a stage while it works."""
 
     engine: Engine
-    grader: Grader
     judge: Judge | None = None
     seed: int = 0
     counts: dict[str, int] = field(default_factory=dict)
-    """Things counted for the receipt, by name: unreadable verdicts, curtailed samples …"""
+    """Things counted for the receipt, by name: exits found, unreadable verdicts …"""
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a count of the receipt."""
@@ -109,7 +118,21 @@ class Stage(Settings):
 
     reads: ClassVar[type[Record]]
     writes: ClassVar[type[Record]]
+    part: ClassVar[int] = 512
+    """Inputs whose outputs are committed together: what a killed stage loses at most."""
+
+    @classmethod
+    def group(cls, record: Any) -> str | None:  # noqa: ANN401 - the stage's own input
+        """Return what a record must stay together with in one part; None: with nothing."""
+        del record
+        return None
 
     @abstractmethod
     def run(self, records: Iterable[Any], ports: Ports) -> Iterator[Sequence[Record]]:
         """Yield, for each record read and in the same order, the records that come of it."""
+
+
+class ModelStage(Settings):
+    """One step of a run that turns pairs into a model: its fields are its settings, the trainer does it."""
+
+    reads: ClassVar[type[Record]] = Pair

@@ -1,0 +1,79 @@
+"""Which artifact belongs to a planned stage: one made before (by any run), one begun, or a new attempt."""
+
+import json
+
+from dto_jobs.artifacts.artifact import Artifact, Receipt, to_json
+from dto_jobs.artifacts.store import Store
+from dto_jobs.errors import StoreError
+from dto_jobs.plan import PlannedStage
+
+Whole = tuple[Artifact, Receipt]
+
+
+class Attempts:
+    """The attempts of one run, and the index from content key to artifact that all runs of a store share."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self._run = run
+
+    def whole(self, step: PlannedStage) -> Whole | None:
+        """Return the artifact with the step's content key, if there is one and every object of it is as its receipt says."""
+        for base in self._known(step):
+            found = self._verified(Artifact(self._store, base), step.key)
+            if found is not None:
+                return found
+        return None
+
+    def is_known(self, step: PlannedStage) -> bool:
+        """Tell whether there seems to be an artifact with the step's content key; nothing is verified."""
+        bases = (Artifact(self._store, base) for base in self._known(step))
+        return any(receipt.key == step.key for receipt in (artifact.receipt() for artifact in bases) if receipt)
+
+    def begun(self, step: PlannedStage, *, fresh: bool = False) -> Artifact:
+        """Return the attempt to go on with: the latest if it is the step's and unfinished, else a new one."""
+        numbers = self._numbers(step.name)
+        latest = f"{self._place(step.name)}/{max(numbers, default=0)}"
+        if numbers and not fresh and self._key(latest) == step.key and not self._store.exists(f"{latest}/receipt.json"):
+            return Artifact(self._store, latest)
+        base = f"{self._place(step.name)}/{max(numbers, default=0) + 1}"
+        self._store.write(f"{base}/attempt.json", [to_json({"key": step.key, "stage": step.name})])
+        return Artifact(self._store, base)
+
+    def finish(self, artifact: Artifact, receipt: Receipt) -> None:
+        """Commit the receipt, then make the artifact known to all runs."""
+        artifact.commit(receipt)
+        self._store.write(f"cache/{receipt.key}.json", [to_json({"base": artifact.base})])
+
+    def _known(self, step: PlannedStage) -> list[str]:
+        own = [f"{self._place(step.name)}/{number}" for number in sorted(self._numbers(step.name), reverse=True)]
+        index = f"cache/{step.key}.json"
+        if not self._store.exists(index):
+            return own
+        try:
+            return [*own, json.loads(b"".join(self._store.read(index)))["base"]]
+        except (ValueError, KeyError):
+            return own
+
+    def _verified(self, artifact: Artifact, key: str) -> Whole | None:
+        try:
+            receipt = artifact.receipt()
+            if receipt is None or receipt.key != key:
+                return None
+            artifact.verify(receipt)
+        except StoreError:
+            # Damaged or gone: as good as never made. The stage is computed anew in an attempt of its own.
+            return None
+        return artifact, receipt
+
+    def _place(self, stage: str) -> str:
+        return f"runs/{self._run}/{stage}"
+
+    def _numbers(self, stage: str) -> list[int]:
+        place = self._place(stage) + "/"
+        names = (name.removeprefix(place).split("/", 1)[0] for name in self._store.names(place))
+        return sorted({int(name) for name in names if name.isdigit()})
+
+    def _key(self, base: str) -> str | None:
+        name = f"{base}/attempt.json"
+        return json.loads(b"".join(self._store.read(name)))["key"] if self._store.exists(name) else None

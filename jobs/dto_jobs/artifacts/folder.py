@@ -1,0 +1,106 @@
+"""A folder as a store: the embedded default, laid out as a bucket would be."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from dto_jobs.errors import RunConflictError, StoreError
+
+CHUNK = 1 << 20
+
+
+class FolderStore:
+    """Keeps objects as files below a root. Writing is atomic: a temporary file, synced, then renamed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.address = str(root)
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Keep an object whole, in place of one of the same name."""
+        path = self._root / name
+        with self._explained("write", name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+                try:
+                    file.writelines(chunks)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    Path(file.name).replace(path)
+                except BaseException:
+                    with suppress(OSError):
+                        Path(file.name).unlink(missing_ok=True)
+                    raise
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """Yield an object's bytes."""
+        with self._explained("read", name), (self._root / name).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is an object of this name."""
+        return (self._root / name).is_file()
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names that begin so, sorted; unfinished writes are not objects."""
+        folder = (self._root / prefix) if prefix.endswith("/") or not prefix else (self._root / prefix).parent
+        if not folder.is_dir():
+            return []
+        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        names = (path.relative_to(self._root).as_posix() for path in files)
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def delete(self, prefix: str) -> None:
+        """Remove all objects whose names begin so."""
+        with self._explained("delete", prefix):
+            if prefix.endswith("/") and (self._root / prefix).is_dir():
+                shutil.rmtree(self._root / prefix)
+                return
+            for name in self.names(prefix):
+                (self._root / name).unlink()
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[None]:
+        """Hold the sole right to write below a name, as long as this process lives."""
+        path = self._root / name / ".claim"
+        with self._explained("write", name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        with file:
+            try:
+                # The kernel lets go of the lock with the process, however it ends: nothing is left to clean up.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise RunConflictError(
+                    f"{name}: another process (pid {holder}) is at this run; wait for it, or end it and start again"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    @contextmanager
+    def _explained(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"cannot {verb} {name} in {self._root}: {_cause(error)}") from error
+
+
+def _cause(error: OSError) -> str:
+    remedies = {
+        errno.ENOSPC: "no space left; free some, then run the same command again: what was committed is kept",
+        errno.EDQUOT: "the quota is used up; free some space, then run the same command again",
+        errno.EROFS: "the file system is read-only; name another folder with --store",
+        errno.EACCES: "permission denied; name a folder you may write to with --store",
+        errno.ENOENT: "no such object",
+    }
+    return remedies.get(error.errno or 0, error.strerror or str(error))

@@ -1,0 +1,63 @@
+"""THE INDEX: the stages of a run, in the order data flows through them. Adding a stage means its module and a field here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from dto_jobs.settings import Settings
+from dto_jobs.stage import ModelStage, Stage
+from dto_jobs.stages.endings import Endings
+from dto_jobs.stages.evaluation import Evaluation
+from dto_jobs.stages.exits import Exits
+from dto_jobs.stages.importing import Importing
+from dto_jobs.stages.pairs import Pairs
+from dto_jobs.stages.pruning import Pruning
+from dto_jobs.stages.rollout import Rollout
+from dto_jobs.stages.training import Training
+
+PROBLEMS = "problems"
+BENCHMARKS = "benchmarks"
+
+StageName = Literal["rollout", "exits", "endings", "pruning", "pairs", "training", "baseline", "evaluation"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stage in its place: what it reads, by the name of the stage or source that writes it, and whose model it runs."""
+
+    name: str
+    stage: Stage | ModelStage
+    reads: str
+    model: str | None = None
+    """The stage whose model is run, None for the run's own."""
+
+
+class Pipeline(Settings):
+    """A run's stages with their settings."""
+
+    rollout: Rollout = Rollout()
+    """Sample responses, or import them."""
+    exits: Exits = Exits()
+    """Find where thinking could have stopped."""
+    endings: Endings = Endings()
+    """Finish from there."""
+    pruning: Pruning = Pruning()
+    """Drop needless patterns."""
+    pairs: Pairs = Pairs()
+    """Make preference pairs."""
+    training: Training = Training()
+    """Teach the model by SimPO."""
+    evaluation: Evaluation = Evaluation()
+    """Compare base and tuned model; the base's half is the stage `baseline`, so that another training does not pay for it again."""
+
+    def links(self) -> Iterator[Link]:
+        """Yield the stages as they are linked, first to last."""
+        first: Stage = Importing(source=self.rollout.imported) if self.rollout.imported else self.rollout
+        yield Link("rollout", first, PROBLEMS)
+        yield Link("exits", self.exits, "rollout")
+        yield Link("endings", self.endings, "exits")
+        yield Link("pruning", self.pruning, "endings")
+        yield Link("pairs", self.pairs, "pruning")
+        yield Link("training", self.training, "pairs")
+        yield Link("baseline", self.evaluation, BENCHMARKS)
+        yield Link("evaluation", self.evaluation, BENCHMARKS, model="training")

@@ -1,0 +1,91 @@
+"""A run's stages, linked and named, and which may start. Shared by the operator and the local runner."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from dto_jobs.pipeline import Link, Pipeline
+from dto_jobs.stage import ModelStage, Stage
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage in its place: what it waits for, and the content key of what it writes."""
+
+    name: str
+    stage: Stage | ModelStage
+    reads: str
+    model: str | None
+    key: str
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The stages and sources that must be done before."""
+        return (self.reads, self.model) if self.model else (self.reads,)
+
+
+def plan(pipeline: Pipeline, sources: Mapping[str, str], base: Mapping[str, Any], until: str | None = None) -> tuple[PlannedStage, ...]:
+    """Name every stage by what its result depends on: code, settings, inputs and the model.
+
+    `sources` holds a digest per source; `base` says what runs the stages (model digest, engine, seed). The same key means
+    the same artifact, whichever run made it.
+    """
+    keys = dict(sources)
+    planned: list[PlannedStage] = []
+    for link in pipeline.links():
+        step = PlannedStage(link.name, link.stage, link.reads, link.model, content_key(link, keys, base))
+        keys[step.name] = step.key
+        planned.append(step)
+    return _upto(planned, until)
+
+
+def _upto(planned: list[PlannedStage], until: str | None) -> tuple[PlannedStage, ...]:
+    """Keep `until` and what it needs."""
+    if until is None:
+        return tuple(planned)
+    by_name = {step.name: step for step in planned}
+    wanted: set[str] = set()
+    open_ = [until]
+    while open_:
+        name = open_.pop()
+        wanted.add(name)
+        open_ += [need for need in by_name[name].needs if need in by_name]
+    return tuple(step for step in planned if step.name in wanted)
+
+
+def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) -> str:
+    """Return the sha256 of everything a stage's result depends on."""
+    content = {
+        "code": code_version(),
+        # Base and tuned answers share settings, and may share a model digest; what they read tells them apart.
+        "stage": type(link.stage).__name__,
+        "settings": link.stage.model_dump(mode="json", by_alias=True),
+        "reads": keys[link.reads],
+        "model": keys[link.model] if link.model else None,
+        **base,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """Return a digest of the code that decides what stages write: the algorithm, the stages and the words said to models."""
+    root = resources.files("dto_jobs")
+    digest = hashlib.sha256()
+    for name in ("core", "stages", "engines"):
+        with resources.as_file(root / name) as folder:
+            for path in sorted(Path(folder).glob("*.py")):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in ("prompts.py", "dialogue.py"):
+        digest.update((root / name).read_bytes())
+    return digest.hexdigest()
+
+
+def ready(steps: Collection[PlannedStage], done: Collection[str]) -> list[PlannedStage]:
+    """Return the stages not done whose needs are, first to last."""
+    return [step for step in steps if step.name not in done and all(need in done for need in step.needs)]

@@ -1,0 +1,166 @@
+"""Pruning: leave out patterns that the answer does not need; whatever is proposed is checked (method.md 5)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from dto_jobs.core.ending import Ending, shortest_correct
+from dto_jobs.core.exit_point import decide, hits_needed
+from dto_jobs.core.grading import grade, grader
+from dto_jobs.core.pruning import Check, Kept, leave_one_out, verified
+from dto_jobs.core.records import Drop, EndedTrace, PrunedTrace
+from dto_jobs.core.trajectory import stopped
+from dto_jobs.dialogue import Dialogue, Score, hold
+from dto_jobs.judges import JudgeSource
+from dto_jobs.prompts import finalize_pattern
+from dto_jobs.stage import Completion, Ports, Request, Stage
+
+
+class Pruning(Stage):
+    """Drop needless patterns from every ended trace."""
+
+    reads: ClassVar = EndedTrace
+    writes: ClassVar = PrunedTrace
+
+    judge: JudgeSource | None = None
+    """Who proposes patterns to drop. None: each pattern is tried in turn (leave-one-out), which needs no second model."""
+    completions: int = Field(default=8, ge=1, le=256)
+    """Endings sampled at most to check that answers stay right without some patterns."""
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    """Dropping is accepted if at least this share of them is right."""
+    restore: Literal["bisect", "all"] = "bisect"
+    """What happens when a proposal fails its check: put back by halves, or all at once."""
+    max_log_probability_fall: float | None = Field(default=0.1, ge=0)
+    """Guard: what follows a dropped pattern may lose at most so much mean log-probability, so that it still makes sense; null for no guard."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Longest ending."""
+    temperature: float = Field(default=0.6, ge=0, le=2)
+    """Sampling temperature of the endings."""
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    """Nucleus of the endings."""
+
+    def run(self, records: Iterable[EndedTrace], ports: Ports) -> Iterator[Sequence[PrunedTrace]]:
+        """Yield one pruned trace per ended trace; without an ending there is nothing to prune."""
+        return hold((self._prune(ended, ports) for ended in records), ports.engine)
+
+    def _prune(self, ended: EndedTrace, ports: Ports) -> Dialogue[list[PrunedTrace]]:
+        if ended.ending is None or ended.trace.exit is None:
+            return [PrunedTrace(ended=ended)]
+        trial = _Trial(ended, self, ports)
+        reasons = self._proposed(ended, ports)
+        check: Check = leave_one_out(trial.count) if reasons is None else verified(trial.count, reasons, bisect=self.restore == "bisect")
+        try:
+            kept = next(check)
+            while True:
+                ports.count("checks")
+                kept = check.send((yield from trial.stays_right(kept)))
+        except StopIteration as end:
+            kept = end.value
+        return [trial.result(kept, reasons, ports)]
+
+    def _proposed(self, ended: EndedTrace, ports: Ports) -> dict[int, str] | None:
+        if ports.judge is None:
+            return None
+        patterns = [pattern.text for pattern in ended.trace.patterns[: ended.trace.exit]]
+        verdicts = ports.judge.review(ended.trace.response.problem.question, patterns)
+        return {verdict.pattern: verdict.reason for verdict in verdicts if not verdict.keep}
+
+
+class _Trial:
+    """One trace's patterns up to its exit, tried with some of them left out."""
+
+    def __init__(self, ended: EndedTrace, settings: Pruning, ports: Ports) -> None:
+        self._ended = ended
+        self._response = ended.trace.response
+        self._patterns = [pattern.text for pattern in ended.trace.patterns[: ended.trace.exit]]
+        self._settings = settings
+        self._engine = ports.engine
+        self._seed = ports.seed
+        self._grader = grader(self._response.problem.grader)
+        self._closing = finalize_pattern(thinking=ports.engine.thinking)
+        self._accepted: Kept = tuple(range(self.count))
+        self._ending = ended.ending or ""
+        self._rate = ended.correct / max(1, ended.tried)
+
+    @property
+    def count(self) -> int:
+        return len(self._patterns)
+
+    def _join(self, kept: Sequence[int], *, begins: bool = True) -> str:
+        text = "".join(self._patterns[index] for index in kept)
+        # A pattern carries the white space before its cue, which has no place at the beginning of the thinking.
+        return text.lstrip() if begins and kept and kept[0] else text
+
+    def stays_right(self, kept: Kept) -> Dialogue[bool]:
+        """Tell whether what stays still makes sense and its endings are right often enough; remember the best ending."""
+        if not (yield from self._makes_sense(kept)):
+            return False
+        settings = self._settings
+        needed = hits_needed(settings.completions, settings.threshold)
+        endings: list[Ending] = []
+        talk = decide(len(kept), settings.completions, needed)
+        try:
+            [ask] = next(talk)
+            while True:
+                completions: list[Completion] = yield self._requests(kept, ask.first, ask.count)
+                drawn = [self._graded(one) for one in completions]
+                endings += drawn
+                [ask] = talk.send([[ending.correct for ending in drawn]])
+        except StopIteration as end:
+            seen = end.value
+        best = shortest_correct(endings)
+        if seen.hits < needed or best is None:
+            return False
+        self._accepted, self._ending, self._rate = kept, best.text, seen.rate
+        return True
+
+    def _makes_sense(self, kept: Kept) -> Dialogue[bool]:
+        limit = self._settings.max_log_probability_fall
+        if limit is None:
+            return True
+        first = next(i for i, index in enumerate(self._accepted) if index not in kept)
+        longer, shorter = self._accepted[: first + 1], self._accepted[:first]
+        old, new = yield Score(
+            (
+                (self._response.prompt + self._join(longer), self._join(self._accepted[first + 1 :], begins=False)),
+                (self._response.prompt + self._join(shorter), self._join(kept[first:], begins=first == 0)),
+            )
+        )
+        return bool(new >= old - limit)
+
+    def _requests(self, kept: Kept, first: int, count: int) -> list[Request]:
+        settings = self._settings
+        name = ".".join(map(str, kept))
+        return [
+            Request(
+                key=f"{self._seed}/pruning/{self._response.id}/{name}/{number}",
+                prompt=self._response.prompt + stopped([self._join(kept)], self._closing),
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                family=self._response.id,
+            )
+            for number in range(first, first + count)
+        ]
+
+    def _graded(self, completion: Completion) -> Ending:
+        correct = completion.finished and grade(self._grader, completion.text, self._response.problem.answer).correct
+        return Ending(completion.text, completion.tokens, correct)
+
+    def result(self, kept: Kept, reasons: dict[int, str] | None, ports: Ports) -> PrunedTrace:
+        """Return the record of what was accepted."""
+        assert kept == self._accepted, "only what passed its check is kept"
+        text = stopped([self._join(kept)], self._closing) + self._ending
+        dropped = [index for index in range(self.count) if index not in kept]
+        proposed = set(reasons or {})
+        ports.count("dropped", len(dropped))
+        return PrunedTrace(
+            ended=self._ended,
+            kept=kept,
+            dropped=tuple(Drop(pattern=index, reason=(reasons or {}).get(index, "answers stay right without it")) for index in dropped),
+            restored=tuple(sorted(proposed - set(dropped))),
+            text=text,
+            tokens=self._engine.count(text) + 1,
+            optimized_correct_rate=self._rate,
+        )
