@@ -22,7 +22,7 @@ class ModelShape(Record):
     """The three numbers of a model that its FLOPs follow from."""
 
     parameters: int = Field(ge=1)
-    """Weights in matrix products per token: all two-dimensional ones but the input embedding, the output head counted."""
+    """Weights in matrix products per token: all two-dimensional ones but the input embedding, output head counted."""
     layers: int = Field(ge=1)
     width: int = Field(ge=1)
     """Heads times head size (query heads: shared keys and values save memory, not FLOPs)."""
