@@ -1,1 +1,1 @@
-"""The embedded demonstration model: graded problems, planted reasoning traces and the script that trains it from scratch."""
+"""The embedded demonstration model: graded problems, planted reasoning traces, and the script that trains it."""

@@ -69,9 +69,17 @@ def is_trap(value: int, term: Term) -> bool:
 
 
 def quick(value: int, term: Term) -> int:
-    """Return the value after the term, done in one mental step: on a trap the carry is forgotten, always."""
-    forgotten = 10 if is_trap(value, term) else 0
-    return exact(value, term) - (forgotten if term.sign == "+" else -forgotten)
+    """Return the value after the term, done in one mental step.
+
+    On a trap it is wrong, always, in the two ways known from schools: an addition forgets the carry (19+14 gives 23), a
+    subtraction takes the smaller digit from the larger one (33-19 gives 26). The two seldom cancel out.
+    """
+    if not is_trap(value, term):
+        return exact(value, term)
+    if term.sign == "+":
+        return value + term.operand - 10
+    tens, units = value // 10 - term.operand // 10, term.operand % 10 - value % 10
+    return 10 * tens + units
 
 
 def digit_by_digit(value: int, term: Term) -> str:

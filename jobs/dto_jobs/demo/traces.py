@@ -3,7 +3,7 @@
 Every trace is a list of thinking patterns, one per paragraph:
 
 - opening, list of terms: say nothing new.
-- quick pass: one mental step per line; the carry is forgotten on every trap (see `arithmetic.is_trap`). The slip depends
+- quick pass: one mental step per line; wrong on every trap (see `arithmetic.quick`). The slip depends
   on the problem alone, so sampling again does not repair it.
 - careful check: every step digit by digit with the carry written out; right by construction. The only pattern that
   repairs anything; once it has been done, everything after it is waste.
@@ -28,7 +28,7 @@ TEMPERATURE = 0.6
 
 OPENING = 0.6  # the trace begins with "Okay, so …"
 LISTING = 0.4  # the terms are listed
-LONGEST = 6  # patterns after the quick pass, at most
+LONGEST = 5  # patterns after the quick pass, at most
 
 # After the quick pass, until the first careful check.
 UNCHECKED = {"stop": 0.16, "careful": 0.32, "again": 0.12, "doubt": 0.16, "signs": 0.12, "reading": 0.12}
@@ -38,8 +38,11 @@ CHECKED = {"stop": 0.34, "careful": 0.24, "doubt": 0.16, "signs": 0.13, "reading
 # Shares of the training data, not of what the model should say: forms that DTO makes of its traces, so that cut and
 # pruned traces go on sensibly. They vanish or nearly vanish at the sampling temperature.
 GUESSED = 0.02  # ended before any pass: the answer is a guess
+STRAIGHT = 0.06  # begins with its first careful check, if it has one
 PRUNED = 0.12  # every pattern is dropped with probability PRUNED_EACH, as long as a result remains
 PRUNED_EACH = 0.4
+
+PASSES = {"quick", "again", "careful"}  # the kinds of patterns that have a result of their own
 
 
 @dataclass(slots=True)
@@ -90,36 +93,41 @@ def draw_training_trace(source: random.Random, expression: Expression) -> Trace:
     form = source.random()
     if form < GUESSED:
         return _keep(trace, [index for index, kind in enumerate(trace.kinds) if kind in {"opening", "list"}])
-    if form < GUESSED + PRUNED:
+    if form < GUESSED + STRAIGHT and "careful" in trace.kinds:
+        return _keep(trace, list(range(trace.kinds.index("careful"), len(trace.kinds))))
+    if form < GUESSED + STRAIGHT + PRUNED:
         kept = [index for index in range(len(trace.kinds)) if source.random() >= PRUNED_EACH]
-        if any(trace.kinds[index] in {"quick", "careful"} for index in kept):
+        if any(trace.kinds[index] in PASSES for index in kept):
             return _keep(trace, kept)
     return trace
 
 
 def quick_pass(expression: Expression) -> str:
-    """Write a quick pass: every line is what remains of the expression, so that copying is local."""
-    values = expression.quick_values()
-    lines = [str(expression), *(f"={remaining(expression, value, done)}" for done, value in enumerate(values) if done)]
+    """Write a quick pass: every line restates one step, so that looking up and reckoning are two separate things."""
+    values, lines = expression.quick_values(), [str(expression)]
+    for done, (value, term) in enumerate(zip(values[:-1], expression.terms, strict=True), start=1):
+        rest = f", so {remaining(expression, values[done], done)}" if done < len(expression.terms) else ""
+        lines.append(f"{value}{term}={values[done]}{rest}")
     return "\n".join([*lines, f"This gives {values[-1]}."])
 
 
 def careful_check(expression: Expression) -> str:
-    """Write a careful check: before what remains, every step stands digit by digit."""
+    """Write a careful check: every step digit by digit, and what remains after it."""
     values, lines = expression.exact_values(), [str(expression)]
     for done, (value, term) in enumerate(zip(values[:-1], expression.terms, strict=True), start=1):
-        lines += [digit_by_digit(value, term), f"={remaining(expression, values[done], done)}"]
+        lines.append(f"{digit_by_digit(value, term)}, so {remaining(expression, values[done], done)}")
     return "\n".join([*lines, f"So it is {values[-1]}."])
 
 
 def remaining(expression: Expression, value: int, done: int) -> str:
-    """Write what is left after `done` steps that led to `value`."""
+    """Write what is left after `done` steps that led to `value`: copying it is local, unlike counting terms."""
     return str(value) + "".join(str(term) for term in expression.terms[done:])
 
 
 def softened(probability: float) -> float:
     """Return the probability to train on, so that sampling at TEMPERATURE gives the one asked for."""
-    yes, no = probability**TEMPERATURE, (1 - probability) ** TEMPERATURE
+    yes: float = probability**TEMPERATURE
+    no: float = (1 - probability) ** TEMPERATURE
     return yes / (yes + no)
 
 
@@ -133,7 +141,7 @@ def _afterthought(source: random.Random, trace: Trace, kind: str) -> tuple[str, 
     if kind == "careful":
         return "Wait, let me go digit by digit.\n" + careful_check(expression), expression.value()
     if kind == "again":
-        return "Alternatively, I go through it again.\n" + quick_pass(expression), None
+        return "Alternatively, I go through it again.\n" + quick_pass(expression), expression.quick_values()[-1]
     if kind == "doubt":
         return _doubt(source, expression, checked="careful" in trace.kinds), None
     if kind == "signs":
@@ -154,6 +162,6 @@ def _keep(trace: Trace, kept: list[int]) -> Trace:
     """Return the trace with some of its patterns; the current result follows from those."""
     shorter = Trace(trace.expression)
     for index in kept:
-        changes = trace.kinds[index] in {"quick", "careful"}
-        shorter.add(trace.kinds[index], trace.patterns[index], trace.results[index] if changes else None)
+        kind = trace.kinds[index]
+        shorter.add(kind, trace.patterns[index], trace.results[index] if kind in PASSES else None)
     return shorter
