@@ -16,17 +16,14 @@ class MeteredEngine:
         self.thinking: bool = engine.thinking
         self._spends: list[Spend] = []
         self._seconds = 0.0
+        self.tokens = 0
+        """Tokens generated since the last `taken`."""
 
     def taken(self) -> Spend:
         """Return what was spent since the last call."""
         spend = sum(self._spends, Spend(seconds=self._seconds))
-        self._spends, self._seconds = [], 0.0
+        self._spends, self._seconds, self.tokens = [], 0.0, 0
         return spend
-
-    @property
-    def tokens(self) -> int:
-        """Tokens generated since the last `taken`."""
-        return sum(spend.generated for spend in self._spends)
 
     def render(self, question: str) -> str:
         """Pass on."""
@@ -53,6 +50,7 @@ class MeteredEngine:
             self._seconds += perf_counter() - start
             if completion is None:
                 return
+            self.tokens += completion.tokens
             self._spends.append(
                 inference(
                     self.shape,

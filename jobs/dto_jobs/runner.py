@@ -1,5 +1,6 @@
 """Run a stage, or a whole plan on this machine: read, work, commit part by part, and go on where a killed run stopped."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -69,8 +70,9 @@ class Runner:
             step = waiting[0]
             found = None if step.name in fresh else self.attempts.whole(step)
             if found is not None:
-                self.progress.finished(step.name, found[1], reused=True)
+                self.progress.finished(step.name, found[1], reused=not self.attempts.owns(found[0]))
             self.whole[step.name] = found or self._make(step, fresh=step.name in fresh)
+            self.attempts.note(step.name, self.whole[step.name][0])
         return self.whole
 
     def _make(self, step: PlannedStage, *, fresh: bool) -> Whole:
@@ -101,20 +103,23 @@ class Runner:
         parts = artifact.parts()
         done = sum(part.inputs for part in parts)
         self.progress.started(step.name, receipt.records, done)
+        engine = MeteredEngine(self.workshop.engine(self.whole[step.model][0] if step.model else None))
         if done < receipt.records:
             inputs = islice(source.records(step.stage.reads), done, None)
-            parts += self._work(step, artifact, inputs, parts)
-        counts: dict[str, int] = {}
-        for part in parts:
-            for name, amount in part.counts.items():
-                counts[name] = counts.get(name, 0) + amount
-        records = sum(part.records for part in parts)
-        spend = total(part.spend for part in parts)
-        return self._receipt(step, (part.blob for part in parts), spend, records=records, counts=counts)
+            parts += self._work(step, artifact, engine, inputs, parts)
+        return self._receipt(
+            step,
+            (part.blob for part in parts),
+            total(part.spend for part in parts),
+            records=sum(part.records for part in parts),
+            counts=dict(sum((Counter(part.counts) for part in parts), Counter())),
+            figures={"shape": engine.shape.model_dump()},
+        )
 
-    def _work(self, step: PlannedStage, artifact: Artifact, inputs: Iterator[Any], parts: Sequence[Part]) -> Iterator[Part]:
+    def _work(
+        self, step: PlannedStage, artifact: Artifact, engine: MeteredEngine, inputs: Iterator[Any], parts: Sequence[Part]
+    ) -> Iterator[Part]:
         assert isinstance(step.stage, Stage)
-        engine = MeteredEngine(self.workshop.engine(self.whole[step.model][0] if step.model else None))
         judge = self.workshop.judge(step.stage)
         done = sum(part.inputs for part in parts)
         tokens = 0

@@ -1,5 +1,8 @@
 """What a person may choose: the form of every settings class. Field names are snake_case here and camelCase in YAML."""
 
+import os
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -8,3 +11,8 @@ class Settings(BaseModel):
     """A group of settings. Frozen, documented field by field; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True)
+
+
+def store_from_environment() -> Path:
+    """Return the folder for artifacts that $DTO_STORE names, or the default below the working directory."""
+    return Path(os.environ.get("DTO_STORE") or "dto-store")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,15 +167,6 @@ def _record(line: bytes, kind: type[Some], where: str) -> Some:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise StoreError(f"{where} does not hold a {kind.__name__}: {first['msg']}; it was written by another version, or damaged") from error
-
-
-def digest_of(records: Iterable[Record], keep: Callable[[Record], None]) -> str:
-    """Return the sha256 of records as they would be written, handing each to `keep` on the way."""
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(record.model_dump_json().encode() + b"\n")
-        keep(record)
-    return digest.hexdigest()
 
 
 def to_json(value: object) -> bytes:

@@ -45,6 +45,14 @@ class Attempts:
         artifact.commit(receipt)
         self._store.write(f"cache/{receipt.key}.json", [to_json({"base": artifact.base})])
 
+    def note(self, stage: str, artifact: Artifact) -> None:
+        """Note which artifact the run's stage ended with: its own, or one that another run had made."""
+        self._store.write(f"{self._place(stage)}.json", [to_json({"base": artifact.base})])
+
+    def owns(self, artifact: Artifact) -> bool:
+        """Tell whether the run made the artifact itself: then it paid for it."""
+        return artifact.base.startswith(f"runs/{self._run}/")
+
     def _known(self, step: PlannedStage) -> list[str]:
         own = [f"{self._place(step.name)}/{number}" for number in sorted(self._numbers(step.name), reverse=True)]
         index = f"cache/{step.key}.json"
@@ -77,3 +85,9 @@ class Attempts:
     def _key(self, base: str) -> str | None:
         name = f"{base}/attempt.json"
         return json.loads(b"".join(self._store.read(name)))["key"] if self._store.exists(name) else None
+
+
+def latest(store: Store, run: str, stage: str) -> Artifact | None:
+    """Return the artifact a run's stage ended with; None where it has none."""
+    note = f"runs/{run}/{stage}.json"
+    return Artifact(store, json.loads(b"".join(store.read(note)))["base"]) if store.exists(note) else None

@@ -1,0 +1,69 @@
+# Everything here sets up what it needs: a machine with Python >= 3.11 is enough. Environments live below build/.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := build/uv/bin/uv
+DEV := build/env-dev/bin
+JOBS := build/env-jobs-cpu/bin
+# One thread computes the same bits on every machine of a kind, and leaves the other core to the rest.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+init: $(DEV)/.ready $(JOBS)/.ready ## Make both environments (dev without torch, jobs with it)
+
+demo: $(JOBS)/.ready ## Run the whole pipeline on the embedded model and open-book problems: base against tuned, with a report
+	@echo "== demo: sampling, exits, endings, pruning, pairs, SimPO and evaluation of a tiny model; about 4 minutes"
+	$(JOBS)/dto run manifests/samples/demo.yaml --store build/demo
+
+demo-traces: $(JOBS)/.ready ## Analyse real R1 traces with a 135M continuation model (TRACES=file.jsonl to name others)
+	@test -n "$(TRACES)" || { echo "name a JSONL of traces: make demo-traces TRACES=file.jsonl (fields: problem, gold, response)"; exit 3; }
+	@echo "== demo-traces: $(TRACES), continued by SmolLM2-135M-Instruct; about 10 minutes"
+	$(JOBS)/dto run manifests/samples/demo-traces.yaml --store build/demo-traces --set stages.rollout.import.source=$(abspath $(TRACES)) --set problems.source=$(abspath $(TRACES))
+
+demo-model: $(JOBS)/.ready ## Build the embedded model from scratch (one core, deterministic)
+	$(JOBS)/python -m dto_jobs.demo.build
+
+test: unit engines ## Run every test tier
+
+unit: $(DEV)/.ready ## Lint, types, walls, contracts and the fast tests (no torch)
+	@echo "== tier unit"
+	$(DEV)/ruff check . && $(DEV)/ruff format --check .
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+	$(DEV)/python -m pytest -m "not engines"
+
+engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
+	@echo "== tier engines"
+	$(JOBS)/python -m pytest -m engines
+
+lint: $(DEV)/.ready ## Format, then check style, types and import contracts
+	$(DEV)/ruff format . && $(DEV)/ruff check --fix . && $(DEV)/mypy && $(DEV)/lint-imports
+
+bench: $(JOBS)/.ready ## Run the benchmarks, one row each, and write build/bench.json
+	$(JOBS)/python tests/bench/all.py
+
+lock: $(UV) ## Pin the dependencies with hashes
+	requirements/lock.sh $(UV)
+
+clean: ## Remove what was built
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(UV): requirements/uv.txt
+	@echo "== setting up the installer"
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install -q --require-hashes -r requirements/uv.txt
+	@touch $@
+
+build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
+	@echo "== setting up the environment $* (the first time downloads; jobs-cpu is 4 GB and takes 1 to 5 minutes)"
+	$(UV) venv -q --allow-existing --python $(PYTHON) build/env-$*
+	VIRTUAL_ENV=build/env-$* $(UV) pip sync -q --require-hashes requirements/$*.txt
+	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: help init demo demo-traces demo-model test unit engines lint bench lock clean

@@ -1,0 +1,35 @@
+"""Snapshots of what a run reads from outside: problems, benchmarks and imported traces, kept by their content."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from dto_jobs.artifacts.artifact import Artifact, Receipt
+from dto_jobs.artifacts.attempts import Whole
+from dto_jobs.artifacts.store import Store
+from dto_jobs.core.cost import Spend
+from dto_jobs.core.records import Record
+
+PART = 4096
+
+
+def snapshot(store: Store, name: str, read: Callable[[], Iterator[Record]]) -> Whole:
+    """Keep what `read` yields and return its artifact; its content key is the digest of the records.
+
+    The source is read twice (once for its digest), so that memory does not grow with it.
+    """
+    digest = hashlib.sha256()
+    for record in read():
+        digest.update(record.model_dump_json().encode() + b"\n")
+    key = digest.hexdigest()
+    artifact = Artifact(store, f"sources/{key}")
+    receipt = artifact.receipt()
+    if receipt is None:
+        records = read()
+        parts = []
+        while batch := list(islice(records, PART)):
+            parts.append(artifact.write_part(len(parts), batch, len(batch), Spend(), {}))
+        blobs = tuple(part.blob for part in parts)
+        receipt = Receipt(stage=name, key=key, code="", blobs=blobs, records=sum(part.records for part in parts))
+        artifact.commit(receipt)
+    return artifact, receipt

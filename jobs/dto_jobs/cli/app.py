@@ -1,0 +1,219 @@
+"""The commands. Each reads what was typed, lets the rooms below do the work, and shows what came of it.
+
+Exit codes are those of `dto_jobs.errors`; 0 is success, 1 an error of ours.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dto_jobs import __version__
+from dto_jobs.errors import DtoError, InterruptedRunError
+from dto_jobs.settings import store_from_environment
+
+app = typer.Typer(
+    name="dto",
+    help="Dynamic Thinking-pattern Optimization: find where a reasoning model overthinks, and teach it not to.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+File = Annotated[Path, typer.Argument(help="Run file: a DTORun in YAML.", metavar="FILE")]
+StorePath = Annotated[Path | None, typer.Option("--store", help="Folder for artifacts (default: the run file's, $DTO_STORE, or ./dto-store).")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a value of the run file: path=value. May be repeated.", metavar="PATH=VALUE")]
+Until = Annotated[str | None, typer.Option("--until", help="Last stage to run.", metavar="STAGE")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line; print an error without a traceback and end with its exit code."""
+    try:
+        app()
+    except DtoError as error:
+        err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True, style=None)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("stopped at once; what was committed is kept, and the same command goes on from there")
+        sys.exit(InterruptedRunError.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (dto … | head): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def version(*, wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *, _version: Annotated[bool, typer.Option("--version", callback=lambda wanted: version(wanted=wanted), is_eager=True, help="Print the version.")] = False
+) -> None:
+    """Dynamic Thinking-pattern Optimization."""
+
+
+@app.command()
+def run(
+    file: File,
+    store: StorePath = None,
+    overrides: Overrides = None,
+    until: Until = None,
+    fresh_from: Annotated[str | None, typer.Option("--from", help="Compute this stage and all after it anew.", metavar="STAGE")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Run a DTORun on this machine. Resumes by itself; what another run has computed already is reused."""
+    from dto_jobs.cli.running import run_file  # noqa: PLC0415 - keeps `dto --help` quick
+
+    with stopping_softly() as stopping:
+        results = run_file(file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err)
+    if as_json:
+        typer.echo(results.to_json())
+
+
+@app.command()
+def validate(file: File, overrides: Overrides = None) -> None:
+    """Check a run file; every problem is named with its field, value and remedy."""
+    from dto_jobs.run_file import read_run  # noqa: PLC0415 - keeps `dto --help` quick
+
+    checked = read_run(file, overrides or ())
+    out.print(f"{file} is a valid DTORun: {checked.name}", highlight=False)
+
+
+@app.command()
+def plan(file: File, store: StorePath = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False) -> None:
+    """Show what would run, and what is there already."""
+    from dto_jobs.cli.planning import planned, table  # noqa: PLC0415 - keeps `dto --help` quick
+
+    rows = planned(file, store, [*(overrides or ()), *_until(until)])
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        out.print(table(rows))
+
+
+@app.command()
+def runs(store: StorePath = None, *, as_json: Json = False) -> None:
+    """List the runs of a store."""
+    from dto_jobs.cli.planning import listed, runs_table  # noqa: PLC0415 - keeps `dto --help` quick
+
+    rows = listed(_store(store))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        out.print(runs_table(rows))
+
+
+@app.command()
+def status(name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")], store: StorePath = None, *, as_json: Json = False) -> None:
+    """Show how far a run is, stage by stage, and its results."""
+    from dto_jobs.cli.planning import run_status, status_table  # noqa: PLC0415 - keeps `dto --help` quick
+
+    state = run_status(_store(store), name)
+    if as_json:
+        typer.echo(json.dumps(state))
+    else:
+        out.print(status_table(state))
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
+    store: StorePath = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write (default: report.html beside the run's artifacts).")] = None,
+) -> None:
+    """Write the report of a run: one HTML file that needs no network."""
+    from dto_jobs.cli.running import write_report  # noqa: PLC0415 - keeps `dto --help` quick
+
+    out.print(f"report: {write_report(_store(store), name, output)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
+    problem: Annotated[str, typer.Argument(help="Id of a problem (p) or of one of its traces (p#2).", metavar="PROBLEM")],
+    store: StorePath = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show one problem's traces: patterns, p_i per boundary, the exit, what was dropped, before and after."""
+    from dto_jobs.cli.inspection import found_traces, show  # noqa: PLC0415 - keeps `dto --help` quick
+
+    traces = found_traces(_store(store), name, problem)
+    if as_json:
+        for trace in traces:
+            typer.echo(trace.model_dump_json())
+    else:
+        show(traces, out)
+
+
+@app.command()
+def segment(
+    file: Annotated[Path, typer.Argument(help="JSONL with one trace per line; - for standard input.", metavar="FILE")],
+    column: Annotated[str, typer.Option("--text", help="Column that holds the trace.")] = "response",
+    identity: Annotated[str, typer.Option("--id", help="Column that names the row; its number where absent.")] = "id",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Cut traces into thinking patterns."""
+    from dto_jobs.cli.lines import segment_file  # noqa: PLC0415 - keeps `dto --help` quick
+
+    segment_file(file, column, identity, out, as_json=as_json)
+
+
+@app.command()
+def grade(  # noqa: PLR0913 - one option per column
+    file: Annotated[Path, typer.Argument(help="JSONL with one response per line; - for standard input.", metavar="FILE")],
+    text: Annotated[str, typer.Option("--text", help="Column that holds the response.")] = "response",
+    gold: Annotated[str, typer.Option("--gold", help="Column that holds the right answer.")] = "gold",
+    identity: Annotated[str, typer.Option("--id", help="Column that names the row; its number where absent.")] = "id",
+    grader: Annotated[str, typer.Option("--grader", help="math, choice, text, or a plug-in's name.")] = "math",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Grade responses against right answers."""
+    from dto_jobs.cli.lines import grade_file  # noqa: PLC0415 - keeps `dto --help` quick
+
+    grade_file(file, text, gold, identity, grader, out, as_json=as_json)
+
+
+def _until(until: str | None) -> list[str]:
+    return [f"until={until}"] if until else []
+
+
+def _store(store: Path | None) -> Path:
+    return store or store_from_environment()
+
+
+@contextmanager
+def stopping_softly() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C finish and commit the part at work, and the second stop at once."""
+    asked = False
+
+    def ask(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        err.print("finishing the part at work, then stopping (Ctrl-C again stops at once)")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

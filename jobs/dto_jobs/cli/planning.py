@@ -1,0 +1,120 @@
+"""`dto plan`, `dto runs`, `dto status`: what would run, what is there, how far a run is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from dto_jobs.artifacts.artifact import Artifact
+from dto_jobs.artifacts.attempts import Attempts, latest
+from dto_jobs.artifacts.folder import FolderStore
+from dto_jobs.cli.progress import amount
+from dto_jobs.cli.running import opened
+from dto_jobs.errors import InputError
+from dto_jobs.resource import STAGE_NAMES
+
+Row = dict[str, Any]
+
+
+def planned(file: Path, store: Path | None, overrides: list[str]) -> list[Row]:
+    """Return the stages of a run file, each with its content key and whether its artifact is there."""
+    local = opened(file, store, overrides)
+    attempts = Attempts(local.store, local.run.name)
+    steps = local.planned(local.sources())
+    return [{"stage": step.name, "reads": list(step.needs), "key": step.key, "cached": attempts.is_known(step)} for step in steps]
+
+
+def table(rows: list[Row]) -> Table:
+    """Return the plan as a table."""
+    shown = Table("stage", "reads", "content key", "artifact")
+    for row in rows:
+        there = Text("there", style="green") if row["cached"] else Text("to be made", style="yellow")
+        shown.add_row(row["stage"], ", ".join(row["reads"]), row["key"][:12], there)
+    return shown
+
+
+def listed(store: Path) -> list[Row]:
+    """Return every run of a store with its phase and how many stages are done."""
+    folder = FolderStore(store)
+    names = sorted({name.split("/")[1] for name in folder.names("runs/") if name.endswith("/run.json")})
+    return [_summary(folder, name) for name in names]
+
+
+def _summary(folder: FolderStore, name: str) -> Row:
+    stages = _stages(folder, name)
+    done = [stage["stage"] for stage in stages if stage["state"] == "Succeeded"]
+    results = _json(folder, f"runs/{name}/results.json") or {}
+    return {"name": name, "phase": "Succeeded" if results else "Unfinished", "done": done, "headline": _headline(results)}
+
+
+def _headline(results: Row) -> str:
+    slices = results.get("evaluation", {}).get("slices", [])
+    if not slices:
+        return ""
+    change, accuracy = slices[0]["tokenChange"]["value"], slices[0]["accuracyDifference"]["value"]
+    return f"tokens {100 * change:+.0f} %, accuracy {100 * accuracy:+.1f} points"
+
+
+def runs_table(rows: list[Row]) -> Table:
+    """Return the runs as a table."""
+    shown = Table("run", "phase", "stages done", "result")
+    for row in rows:
+        shown.add_row(row["name"], row["phase"], ", ".join(row["done"]), row["headline"])
+    return shown
+
+
+def run_status(store: Path, name: str) -> Row:
+    """Return a run's phase, stages and results."""
+    folder = FolderStore(store)
+    if not folder.exists(f"runs/{name}/run.json"):
+        known = ", ".join(row["name"] for row in listed(store)) or "none"
+        raise InputError(f"there is no run {name!r} in {folder.address}; there are: {known}")
+    results = _json(folder, f"runs/{name}/results.json")
+    return {"name": name, "phase": "Succeeded" if results else "Unfinished", "stages": _stages(folder, name), "results": results}
+
+
+def _stages(folder: FolderStore, name: str) -> list[Row]:
+    return [row for stage in STAGE_NAMES if (row := _stage(folder, name, stage))]
+
+
+def _stage(folder: FolderStore, name: str, stage: str) -> Row | None:
+    artifact = latest(folder, name, stage)
+    receipt = artifact.receipt() if artifact else None
+    if artifact is not None and receipt is not None:
+        return {
+            "stage": stage,
+            "state": "Succeeded",
+            "records": receipt.records,
+            "flops": receipt.spend.flops,
+            "seconds": receipt.spend.seconds,
+            "artifact": {"uri": f"{folder.address}/{artifact.base}", "sha256": receipt.digest, "bytes": sum(b.bytes for b in receipt.blobs)},
+            "reused": not artifact.base.startswith(f"runs/{name}/"),
+        }
+    attempts = sorted({int(part) for path in folder.names(f"runs/{name}/{stage}/") if (part := path.split("/")[3]).isdigit()})
+    if not attempts:
+        return None
+    parts = Artifact(folder, f"runs/{name}/{stage}/{attempts[-1]}").parts()
+    return {"stage": stage, "state": "Unfinished", "records": sum(part.records for part in parts), "inputs": sum(part.inputs for part in parts)}
+
+
+def status_table(state: Row) -> Group:
+    """Return a run's state as a table and a headline."""
+    shown = Table("stage", "state", "records", "FLOPs", "seconds", "artifact", title=f"{state['name']}: {state['phase']}", title_justify="left")
+    for row in state["stages"]:
+        artifact = row.get("artifact", {})
+        shown.add_row(
+            row["stage"],
+            row["state"] + (" (reused)" if row.get("reused") else ""),
+            f"{row['records']:,}",
+            amount(row.get("flops", 0)),
+            f"{row.get('seconds', 0):.0f}",
+            artifact.get("sha256", "")[:12],
+        )
+    return Group(shown, Text(_headline(state["results"] or {})))
+
+
+def _json(folder: FolderStore, name: str) -> Row | None:
+    return json.loads(b"".join(folder.read(name))) if folder.exists(name) else None

@@ -1,0 +1,95 @@
+"""What a stage works with on this machine: the run's model in its engine, a judge, a trainer. Heavy libraries load on first use."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from dto_jobs.artifacts.artifact import Artifact
+from dto_jobs.errors import InputError, MissingExtraError
+from dto_jobs.model_source import EngineSource, ModelSource
+from dto_jobs.stage import Engine, Judge, Stage, Trainer
+from dto_jobs.stages.pruning import Pruning
+
+
+class LocalWorkshop:
+    """Opens engines and trainers in this process; keeps the last engine open, since stages in a row share it."""
+
+    def __init__(self, model: ModelSource, engine: EngineSource, folder: Path, scratch: Path) -> None:
+        self._model = model
+        self._source = engine
+        self._folder = folder
+        self._scratch = scratch
+        self._open: tuple[str, Engine] | None = None
+
+    def model_digest(self) -> str:
+        """Return what tells the run's model from any other."""
+        if self._source.scripted is not None:
+            return f"scripted:{self._model.source}"
+        from dto_jobs.engines.model_sources import digest  # noqa: PLC0415 - only where a model is really there
+
+        return digest(self._base())
+
+    def engine(self, model: Artifact | None) -> Engine:
+        """Return an engine with the run's model, or with the tuned one of an artifact."""
+        name = model.base if model else ""
+        if self._open is None or self._open[0] != name:
+            self._open = None  # the old model's memory goes before the new one's comes
+            self._open = (name, self._opened(model))
+        return self._open[1]
+
+    def _opened(self, model: Artifact | None) -> Engine:
+        if self._source.scripted is not None:
+            from dto_jobs.engines.scripted import SumsReasoner  # noqa: PLC0415 - like its siblings
+
+            return SumsReasoner(delay_seconds=self._source.scripted.delay_seconds)
+        require("torch", "train", "the transformers engine")
+        from dto_jobs.engines.transformers import load  # noqa: PLC0415 - torch takes seconds to import
+
+        assert self._source.transformers is not None
+        return load(self._fetched(model) if model else self._base(), self._source.transformers, self._model)
+
+    def judge(self, stage: Stage) -> Judge | None:
+        """Return the judge a stage asks for."""
+        if isinstance(stage, Pruning) and stage.judge is not None:
+            raise InputError("spec.stages.pruning.judge: judges come with the engines of the next release; leave it out to prune by leave-one-out")
+        return None
+
+    def trainer(self) -> Trainer:
+        """Return a trainer of the run's model."""
+        if self._source.scripted is not None:
+            raise InputError("spec.engine.scripted has no model to train; set spec.until to pairs, or name another engine")
+        require("trl", "train", "training")
+        from dto_jobs.engines.simpo import SimpoTrainer  # noqa: PLC0415 - trl takes seconds to import
+
+        return SimpoTrainer(self._base())
+
+    def workspace(self, key: str) -> Path:
+        """Return a folder that outlives a killed process, for checkpoints."""
+        folder = self._scratch / "training" / key[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear(self, key: str) -> None:
+        """Remove that folder."""
+        shutil.rmtree(self._scratch / "training" / key[:16], ignore_errors=True)
+
+    def _base(self) -> Path:
+        from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
+
+        return resolve(self._model.source, self._folder)
+
+    def _fetched(self, model: Artifact) -> Path:
+        receipt = model.receipt()
+        assert receipt is not None, "a model is evaluated after it is whole"
+        folder = self._scratch / "models" / receipt.digest[:16]
+        if not folder.is_dir():
+            shutil.rmtree(partial := folder.with_suffix(".partial"), ignore_errors=True)
+            model.fetch_files(partial)
+            partial.rename(folder)
+        return folder
+
+
+def require(module: str, extra: str, what: str) -> None:
+    """Raise MissingExtraError where a library of an extra is not installed."""
+    if find_spec(module) is None:
+        raise MissingExtraError(f"{what} needs the library {module}; install it with: pip install 'dto-operator[jobs,{extra}]'")
