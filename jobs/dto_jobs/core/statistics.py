@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dto_jobs.core.records import Record
+from dto_jobs.core.interval import Interval
 
 Floats = NDArray[np.float64]
 Clustered = Mapping[str, Sequence[float]]
@@ -24,16 +24,6 @@ BLOCK = 4_000_000
 LEAST_ERROR = 0.2
 
 
-class Interval(Record):
-    """A value and the interval around it; without bounds where a single cluster tells nothing of its spread."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-    """Clusters it rests on."""
-
-
 def mean_interval(values: Clustered, *, level: float = 0.95, resamples: int = 4000, seed: int = 0) -> Interval:
     """Return the mean over all samples with its interval."""
     return _interval(_columns(values), _mean, level, resamples, seed)
@@ -45,12 +35,12 @@ def rate_interval(values: Clustered, *, level: float = 0.95, resamples: int = 40
     Where all are 0, or all 1, a bootstrap sees no spread at all: the exact bound for so many clusters stands in.
     """
     found = mean_interval(values, level=level, resamples=resamples, seed=seed)
-    least = ((1 - level) / 2) ** (1 / found.n)
+    unseen = _unseen(found.n, level)
     if found.value == 0:
-        return found.model_copy(update={"low": 0.0, "high": 1 - least})
+        return found.model_copy(update={"low": 0.0, "high": unseen})
     if found.value == 1:
-        return found.model_copy(update={"low": least, "high": 1.0})
-    return clipped(found, 0.0, 1.0)
+        return found.model_copy(update={"low": 1 - unseen, "high": 1.0})
+    return found.clipped(0.0, 1.0)
 
 
 def paired_difference(
@@ -60,6 +50,20 @@ def paired_difference(
     return _interval(_paired(first, second), _difference, level, resamples, seed)
 
 
+def rate_difference(
+    first: Clustered, second: Clustered, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
+) -> Interval:
+    """Return the paired difference of values in 0 … 1.
+
+    Where no problem differs at all, a bootstrap sees no spread: the exact bound on problems that could stands in.
+    """
+    found = paired_difference(first, second, level=level, resamples=resamples, seed=seed)
+    if all(_total(first[name]) == _total(second[name]) for name in first):
+        unseen = _unseen(found.n, level)
+        return found.model_copy(update={"low": -unseen, "high": unseen})
+    return found.clipped(-1.0, 1.0)
+
+
 def ratio_interval(
     first: Clustered, second: Clustered, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> Interval:
@@ -67,19 +71,12 @@ def ratio_interval(
     columns = _paired(first, second)
     if (columns[:, 2] <= 0).any():
         raise ValueError("a relative change needs positive values to compare with")
-    return clipped(_interval(columns, _change, level, resamples, seed), -1.0, float("inf"))
+    return _interval(columns, _change, level, resamples, seed).clipped(-1.0, float("inf"))
 
 
 def one_sided(level: float) -> float:
     """Return the two-sided level each of whose bounds alone holds at the given level."""
     return 2 * level - 1
-
-
-def clipped(interval: Interval, least: float, most: float) -> Interval:
-    """Return the interval with its bounds moved into the range that its value can have."""
-    if interval.low is None or interval.high is None:
-        return interval
-    return interval.model_copy(update={"low": max(least, interval.low), "high": min(most, interval.high)})
 
 
 def bounds(columns: Floats, statistic: Statistic, *, level: float, resamples: int, seed: int) -> Floats:
@@ -101,6 +98,15 @@ def bounds(columns: Floats, statistic: Statistic, *, level: float, resamples: in
     high, low = np.quantile(np.concatenate(deviations), [tail, 1 - tail], axis=0)
     # A replicate far above its own error means that the value may lie as far above the truth: the tails change sides.
     return np.stack([value - low * error, value - high * error])
+
+
+def _unseen(clusters: int, level: float) -> float:
+    """Return how frequent something may be, at most, that none of so many clusters shows (Clopper & Pearson 1934)."""
+    return float(1 - ((1 - level) / 2) ** (1 / clusters))
+
+
+def _total(values: Sequence[float]) -> tuple[float, int]:
+    return sum(values), len(values)
 
 
 def _interval(columns: Floats, statistic: Statistic, level: float, resamples: int, seed: int) -> Interval:
@@ -140,7 +146,7 @@ def _columns(values: Clustered) -> Floats:
     """Return sum and count of each cluster, the clusters in the order of their names."""
     if not values:
         raise ValueError("an interval needs at least one cluster")
-    return np.array([(sum(values[name]), len(values[name])) for name in sorted(values)], dtype=np.float64)
+    return np.array([_total(values[name]) for name in sorted(values)], dtype=np.float64)
 
 
 def _paired(first: Clustered, second: Clustered) -> Floats:

@@ -17,6 +17,7 @@ from dto_jobs.core.statistics import (
     mean_interval,
     one_sided,
     paired_difference,
+    rate_difference,
     rate_interval,
     ratio_interval,
 )
@@ -212,6 +213,18 @@ def test_all_wrong_is_not_taken_for_certainty() -> None:
     found = rate_interval({str(i): [0.0] for i in range(20)})
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
+def test_no_change_at_all_is_not_taken_for_certainty() -> None:
+    same = {str(i): [float(i % 2), 1.0] for i in range(20)}
+    found = rate_difference(same, same)
+    assert (found.value, found.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert found.low == -found.high
+
+
+def test_a_difference_of_rates_stays_between_minus_1_and_1() -> None:
+    found = rate_difference({"a": [1.0], "b": [1.0], "c": [0.0]}, {"a": [0.0], "b": [0.0], "c": [0.0]})
+    assert found.high == 1.0
 
 
 def test_a_rate_stays_between_0_and_1() -> None:

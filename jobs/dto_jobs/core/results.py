@@ -1,0 +1,255 @@
+"""What a run found: the one object that `dto run --json`, the resource's status and the report share.
+
+Shapes only, so that the operator can read them without a numerical library; `analysis` and `comparison` fill them in.
+Every section is optional: an analysis-only run has no evaluation.
+"""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from dto_jobs.core.interval import Figure, Interval
+from dto_jobs.settings import Settings
+
+STATUS_BYTES = 16 * 1024
+
+
+class Gate(Settings):
+    """When the tuned model counts as accepted."""
+
+    max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
+    """Accuracy may fall by at most so much, as a share of all answers, with 95 % confidence (one-sided)."""
+    min_token_saving: float = Field(default=0.2, ge=0, lt=1)
+    """Mean tokens must fall by at least this share, with 95 % confidence (one-sided)."""
+
+
+class LevelFigures(Settings):
+    """One benchmark's level of the rollouts."""
+
+    benchmark: str
+    level: str
+    responses: int
+    accuracy: Figure
+    tokens: Figure
+
+
+class RolloutResults(Settings):
+    """What the model answers before anything is optimized."""
+
+    problems: int
+    responses: int
+    accuracy: Interval | None = None
+    tokens: Interval | None = None
+    unfinished: Figure
+    """Share of responses cut by the token limit."""
+    levels: tuple[LevelFigures, ...] = ()
+
+
+class ExitResults(Settings):
+    """Where thinking could have stopped."""
+
+    traces: int
+    with_exit: int
+    patterns: Figure
+    """Mean patterns per trace."""
+    kept: Figure
+    """Mean patterns up to the exit, of traces that have one."""
+    first_half: int
+    """Exits after at most half of the patterns."""
+    second_half: int
+    """Exits later than that, but before the last pattern."""
+    at_end: int
+    """Exits after the last pattern: nothing to cut."""
+    positions: tuple[int, ...]
+    """Exits by tenth of the trace, exit / patterns in (0, 0.1], (0.1, 0.2] …"""
+    samples: int
+    """Answers drawn in the search."""
+    kinds: dict[str, int]
+    """Patterns by kind, the most frequent first."""
+
+
+class Change(Settings):
+    """A cost per trajectory before and after, as means over the same trajectories."""
+
+    before: Figure
+    after: Figure
+    change: Interval | None = None
+    """After / before - 1."""
+
+
+class Trajectories(Settings):
+    """Trajectories before and after their optimization."""
+
+    tokens: Change
+    flops: Change
+    attention_flops: Change
+    """The part of the FLOPs that attention takes: it falls faster than the tokens do, and is no token saving."""
+
+
+class Regime(Settings):
+    """Traces that were right (compressed) or wrong (rescued), and what became of the trajectories themselves."""
+
+    traces: int
+    optimized: int
+    """Those with an optimized trajectory; the others stay as they were."""
+    dropped: int
+    """Patterns before the exit that were dropped as needless."""
+    accuracy_before: Figure
+    accuracy_after: Figure
+    """Share of all the regime's traces that are right after optimization."""
+    correct_rate: Figure
+    """Mean share of correct endings when the optimized ones were checked last."""
+    overall: Trajectories | None = None
+    """Over all traces of the regime."""
+    of_optimized: Trajectories | None = None
+    """Over those that have an optimized trajectory."""
+
+
+class RegimeResults(Settings):
+    """Both regimes, before any training: what optimizing did to the model's own trajectories."""
+
+    right: Regime
+    wrong: Regime
+
+
+class PairFigures(Settings):
+    """Pairs of one kind."""
+
+    pairs: int
+    copies: int
+    """Pairs as the trainer sees them, each counted as often as it is repeated."""
+    problems: int
+    chosen_tokens: Figure
+    rejected_tokens: Figure
+
+
+class PairResults(Settings):
+    """What the model is to learn from."""
+
+    pairs: int
+    copies: int
+    problems: int
+    kinds: dict[str, PairFigures]
+
+
+class ModelFigures(Settings):
+    """One model on one slice of the evaluation."""
+
+    samples: int
+    accuracy: Interval
+    tokens: Interval
+    tokens_correct: Figure | None = None
+    """Mean tokens of correct answers; None where there are none."""
+    flops: Figure
+    """Mean FLOPs per answer, its prompt included and nothing cached."""
+    attention_flops: Figure
+    truncated: Figure
+    """Share of answers cut by the token limit."""
+    rechecks: Figure
+    """Mean patterns per answer that check again."""
+
+
+class Slice(Settings):
+    """Base against tuned model on the same problems. An empty benchmark means all of them, an empty level all too."""
+
+    benchmark: str
+    level: str
+    problems: int
+    base: ModelFigures
+    tuned: ModelFigures
+    accuracy_difference: Interval
+    accuracy_floor: Figure | None = None
+    """The difference is at least this, with 95 % confidence (one-sided)."""
+    token_change: Interval
+    token_ceiling: Figure | None = None
+    """The change is at most this, with 95 % confidence (one-sided)."""
+    flops_change: Figure
+    attention_change: Figure
+    efficiency: Figure | None = None
+    """(accuracy / base accuracy) / (tokens / base tokens); None where the base is never right."""
+
+
+class EvaluationResults(Settings):
+    """Base against tuned model: all problems first, then by benchmark and by level."""
+
+    slices: tuple[Slice, ...] = Field(min_length=1)
+    left_out: int = 0
+    """Slices left out to keep a status small."""
+
+    @property
+    def overall(self) -> Slice:
+        """All problems."""
+        return self.slices[0]
+
+
+class StageCost(Settings):
+    """What one stage took."""
+
+    flops: Figure
+    attention_flops: Figure
+    prompt_computed: int
+    prompt_cached: int
+    generated: int
+    trained: int
+    judge_tokens: int
+    seconds: Figure
+    reused: bool = False
+    """Its artifact was there already: an earlier run paid for it."""
+
+
+class CostResults(Settings):
+    """What the run took, and after how many answers it has paid for itself."""
+
+    stages: dict[str, StageCost]
+    total: StageCost
+    saved_flops_per_answer: Figure | None = None
+    """Base less tuned; None without an evaluation."""
+    break_even_answers: Figure | None = None
+    """None without an evaluation, or where nothing is saved."""
+
+
+class Check(Settings):
+    """One condition of the gate."""
+
+    name: str
+    passed: bool
+    value: Figure
+    bound: Figure | None = None
+    """The one-sided bound of the value, which decides."""
+    limit: Figure
+    message: str
+
+
+class GateResults(Settings):
+    """Whether the tuned model is accepted, and why."""
+
+    accepted: bool
+    checks: tuple[Check, ...]
+
+
+class Results(Settings):
+    """What a run found, as far as it went."""
+
+    rollout: RolloutResults | None = None
+    exits: ExitResults | None = None
+    regimes: RegimeResults | None = None
+    pairs: PairResults | None = None
+    training: dict[str, Any] | None = None
+    evaluation: EvaluationResults | None = None
+    cost: CostResults | None = None
+    gate: GateResults | None = None
+
+    def to_json(self) -> str:
+        """Return the results as JSON, as people and programs read them: camelCase, nothing that is absent."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    def within(self, limit: int = STATUS_BYTES) -> Self:
+        """Return the results with as many slices of the evaluation as fit into so many bytes, the overall one first."""
+        fitting = self
+        while fitting.evaluation and len(fitting.evaluation.slices) > 1 and len(fitting.to_json().encode()) > limit:
+            fitting = fitting.model_copy(update={"evaluation": _without_last(fitting.evaluation)})
+        return fitting
+
+
+def _without_last(evaluation: EvaluationResults) -> EvaluationResults:
+    return EvaluationResults(slices=evaluation.slices[:-1], left_out=evaluation.left_out + 1)
