@@ -170,7 +170,7 @@ class _Regime:
             optimized=self.optimized,
             dropped=self.dropped,
             accuracy_before=float(self.right and self.traces > 0),
-    """Compare trajectories before and after optimization: the right ones and the wrong ones, apart."""
+            # An optimized trajectory ends in an answer that was graded right; what was not optimized stays as it was.
             accuracy_after=share(self.traces if self.right else self.optimized, self.traces),
             correct_rate=share(self.rates, self.optimized),
             overall=self.overall.summary(seed),
