@@ -51,11 +51,8 @@ class _Hall(Generic[Result]):
 
     def feed(self, free: int) -> list[Request]:
         """Hand out requests that are ready; open further dialogues only when the open ones leave places free."""
-        while len(self._ready) < free:
-            if len(self._scores) >= SCORES_AT_ONCE:
-                self._score()
-            elif not (self._open_next() or self._score()):
-                break
+        while len(self._ready) < free and self._stir():
+            """Goes on until there is enough, or all that is left waits for the engine."""
         return [self._ready.popleft() for _ in range(min(free, len(self._ready)))]
 
     def hear(self, completion: Completion) -> None:
@@ -74,8 +71,16 @@ class _Hall(Generic[Result]):
         self._advance(_Open(place, dialogue), None)
         return True
 
+    def _stir(self) -> bool:
+        """Do one thing that may lead to requests: score a full batch, open a dialogue, or score what there is.
+
+        The last only once as many dialogues wait for it as for completions, lest scores be computed one by one.
+        """
+        if len(self._scores) >= SCORES_AT_ONCE:
+            return self._score()
+        return self._open_next() or (len(self._scores) >= max(1, len(self._asked)) and self._score())
+
     def _score(self) -> bool:
-        """Score what has gathered in one batch."""
         waiting, self._scores = self._scores, []
         values = iter(self._engine.score([text for _, score in waiting for text in score.texts])) if waiting else iter(())
         for one, score in waiting:

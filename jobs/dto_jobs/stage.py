@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from dto_jobs.core.cost import ModelShape, Spend
 from dto_jobs.core.records import Pair, Record
+from dto_jobs.core.verdicts import Verdict
 from dto_jobs.settings import Settings
 
 
@@ -64,20 +65,11 @@ class Engine(Protocol):
         """Return for each (prompt, continuation) the mean natural log-probability of the continuation's tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A judge's word on one pattern."""
-
-    pattern: int
-    keep: bool
-    reason: str
-
-
 class Judge(Protocol):
     """Something that says which patterns of a trace contribute."""
 
     def review(self, question: str, patterns: Sequence[str]) -> list[Verdict]:
-        """Return at most one verdict per pattern; a pattern without one is kept."""
+        """Return at most one verdict per pattern, ids from 1; a pattern without one is kept."""
 
 
 @dataclass(frozen=True, slots=True)

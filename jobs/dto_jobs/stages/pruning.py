@@ -64,7 +64,7 @@ class Pruning(Stage):
             return None
         patterns = [pattern.text for pattern in ended.trace.patterns[: ended.trace.exit]]
         verdicts = ports.judge.review(ended.trace.response.problem.question, patterns)
-        return {verdict.pattern: verdict.reason for verdict in verdicts if not verdict.keep}
+        return {verdict.pattern - 1: verdict.reason for verdict in verdicts if not verdict.keep}
 
 
 class _Trial:
