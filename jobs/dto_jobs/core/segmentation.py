@@ -5,32 +5,15 @@ pattern) therefore brings its own separation, and joining the patterns gives bac
 """
 
 import heapq
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, groupby, pairwise
+from itertools import chain, pairwise
 from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from dto_jobs.core.cues import (
-    AT_PARAGRAPHS,
-    BLOCK,
-    CHECK,
-    CLOSERS,
-    CLOSING,
-    CUES,
-    DECORATIONS,
-    ENDS,
-    LEADS,
-    PAUSES,
-    SPACED_ENDS,
-    START,
-    TELLING,
-    UNLED,
-    Language,
-)
+from dto_jobs.core.breaks import Break, find_breaks
+from dto_jobs.core.cues import BLOCK, CHECK, CLOSING, START, TELLING, Language
 from dto_jobs.core.records import Pattern
 from dto_jobs.settings import Settings
 
@@ -114,100 +97,6 @@ def segment(thinking: str, settings: Segmentation = DEFAULTS) -> tuple[Pattern, 
     return tuple(Pattern(text=thinking[piece.start : piece.end], kind=piece.kind) for piece in kept)
 
 
-# --- the places where a trace may be cut ------------------------------------------------------------------------------
-
-
-# A place where a trace may be cut: where, the kind of the cue that stands there (None without one), between paragraphs.
-# A bare tuple: one is made for every sentence, and a name for it would cost a third of the whole time.
-_Break = tuple[int, str | None, bool]
-
-
-class _Scanner(NamedTuple):
-    """A compiled pattern, and by its groups the kinds: group 1 is the mark of formula or code, 2 white space."""
-
-    expression: re.Pattern[str]
-    kinds: tuple[str | None, ...]
-
-
-# The first character alone decides whether anything is looked at, so the scan runs at the speed of a character class.
-# What repeats without bound is possessive and eaten by the match, so runs of blanks or marks stay linear.
-_MARK = r"((?<=\\)(?<!\\\\)[()\[\]]|(?<=\$)\$|(?<=`)``)"
-_ENDED = (
-    rf"(?:(?<=[{SPACED_ENDS}])[{re.escape(CLOSERS)}]*+(?=\s)|(?<=[{ENDS}])[{re.escape(CLOSERS)}]*+|(?<=\n))"
-    rf"(\s*+)(?:[{re.escape(DECORATIONS)}]++[^\S\n]*+)?+"
-)
-_FENCE = "``"
-_CLOSED_BY = {"(": ")", "[": "]", "$": "$", _FENCE: _FENCE}
-
-
-def _breaks(text: str, settings: Segmentation) -> Iterator[_Break]:
-    """Yield the places between sentences, lines and paragraphs that lie outside formulas and code, in one pass."""
-    by_cue = settings.strategy == "cues"
-    expression, kinds = _scanner(settings.languages, tuple(settings.extra_cues.items())) if by_cue else _scanner((), ())
-    held: list[_Break] = []
-    closer = ""
-    for match in expression.finditer(text):
-        mark = match[1]
-        if not mark:
-            held.append(found := _break(text, match, kinds))
-            # A formula holds no blank line: what looked like its opening was none.
-            closer = "" if found[2] and closer != _FENCE else closer
-        elif mark == closer:
-            held, closer = [], ""
-        elif closer != _FENCE and mark in _CLOSED_BY:
-            yield from held
-            held, closer = [], _CLOSED_BY[mark]
-        if held and not closer:
-            yield from held
-            held = []
-    yield from held
-
-
-def _break(text: str, match: re.Match[str], kinds: Sequence[str | None]) -> _Break:
-    start = match.start()
-    blank, words = match.span(2)
-    paragraph = words - start > 1 and text.count("\n", start, words) > 1
-    kind = kinds[match.lastindex or 0]
-    return start if text[start] == "\n" else blank, kind if paragraph or kind not in AT_PARAGRAPHS else None, paragraph
-
-
-@lru_cache(maxsize=64)
-def _scanner(languages: tuple[Language, ...], extra: tuple[tuple[str, tuple[str, ...]], ...]) -> _Scanner:
-    phrases: dict[str, list[str]] = {kind: [] for kind, _ in extra if kind not in TELLING}
-    shipped = [cues for language in dict.fromkeys(languages) for cues in CUES[language].items()]
-    for kind, cues in (*shipped, *extra):
-        phrases.setdefault(kind, []).extend(cues)
-    leads = [lead for language in dict.fromkeys(languages) for lead in LEADS[language]]
-    lead = rf"(?:{_any_of(leads)}[{PAUSES}]*+[^\S\n]*+){{0,3}}" if leads else ""
-    kinds = sorted(phrases, key=UNLED.__contains__)
-    cue = "|".join(f"{'' if kind in UNLED else lead}({_any_of(phrases[kind])})" for kind in kinds)
-    expression = re.compile(rf"[{SPACED_ENDS}{ENDS}\n\\$`](?:{_MARK}|{_ENDED}(?:{cue})?)")
-    return _Scanner(expression, (None, None, None, *kinds))
-
-
-def _any_of(phrases: Iterable[str]) -> str:
-    """Write phrases as a regular expression, first letters in either case; common beginnings are tried once."""
-    either = {first + phrase[1:] for phrase in phrases for first in (phrase[0].lower(), phrase[0].upper())}
-    return _tree(sorted(either))
-
-
-def _tree(endings: Sequence[str], last: str = "") -> str:
-    boundary = r"\b" if last.isascii() and last.isalnum() else ""
-    branches = [
-        _character(first) + _tree([ending[1:] for ending in group], first)
-        for first, group in groupby((ending for ending in endings if ending), key=lambda ending: ending[0])
-    ]
-    return "(?:" + "|".join([*branches, boundary] if "" in endings else branches) + ")" if branches else boundary
-
-
-def _character(character: str) -> str:
-    """Write a character of a phrase; a space also matches a comma and a space."""
-    return {" ": r",?+[^\S\n]++", "'": "['\u2019]"}.get(character) or re.escape(character)
-
-
-# --- pieces -----------------------------------------------------------------------------------------------------------
-
-
 _RANKS = {kind: rank for rank, kind in enumerate(TELLING)}
 
 
@@ -236,9 +125,11 @@ def _rank(kind: str) -> int:
 def _pieces(text: str, settings: Segmentation) -> Iterator[_Piece]:
     """Cut at every cue, and what is left without one for long into blocks."""
     block = settings.block_tokens * BYTES_PER_TOKEN
-    whole = RARE * block if settings.strategy == "cues" else block
-    start, opened_by, inside = 0, START, list[_Break]()
-    for found in chain(_breaks(text, settings), [(len(text), BLOCK, True)]):
+    by_cue = settings.strategy == "cues"
+    cues = (settings.languages, settings.extra_cues) if by_cue else ((), {})
+    whole = RARE * block if by_cue else block
+    start, opened_by, inside = 0, START, list[Break]()
+    for found in chain(find_breaks(text, *cues), [(len(text), BLOCK, True)]):
         place, kind, _ = found
         if kind is None:
             inside.append(found)
@@ -248,7 +139,7 @@ def _pieces(text: str, settings: Segmentation) -> Iterator[_Piece]:
             start, opened_by, inside = place, kind, []
 
 
-def _blocks(text: str, piece: _Piece, inside: Iterable[_Break], block: int) -> Iterator[_Piece]:
+def _blocks(text: str, piece: _Piece, inside: Iterable[Break], block: int) -> Iterator[_Piece]:
     """Cut a piece into blocks of at most `block` bytes, between paragraphs or, where those are longer, sentences."""
     start, kind, paragraph, other = piece.start, piece.kind, piece.start, piece.start
     for place, _, between_paragraphs in (*inside, (piece.end, None, True)):
@@ -268,7 +159,7 @@ def _piece(text: str, start: int, end: int, kind: str) -> _Piece:
 
 def _without_short(pieces: Iterable[_Piece], settings: Segmentation) -> list[_Piece]:
     """Join pieces that are too short with what they lead into, or with what they close while that is no block yet."""
-    least, block = settings.min_tokens * BYTES_PER_TOKEN, settings.block_tokens * BYTES_PER_TOKEN
+    least, block = (settings.min_tokens - 1) * BYTES_PER_TOKEN + 1, settings.block_tokens * BYTES_PER_TOKEN
     kept: list[_Piece] = []
     for piece in pieces:
         closes = piece.size < least and piece.kind in CLOSING
