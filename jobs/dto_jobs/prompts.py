@@ -10,6 +10,9 @@ from dto_jobs.core.segmentation import CLOSE
 SETTLED: Final = "\n\nThat settles it."
 """Ends the thinking in the model's own voice."""
 
+EXIT_STOPS: Final = ("\n",)
+"""Where a sampled answer ends: the exit pattern has opened a box, and a boxed answer stands on one line."""
+
 MATH_INSTRUCTION: Final = "Please reason step by step, and put your final answer within \\boxed{}."
 CHOICE_INSTRUCTION: Final = "Please reason step by step, and put the letter in \\boxed{}."
 
