@@ -82,7 +82,9 @@ class _Hall(Generic[Result]):
 
     def _score(self) -> bool:
         waiting, self._scores = self._scores, []
-        values = iter(self._engine.score([text for _, score in waiting for text in score.texts])) if waiting else iter(())
+        values = (
+            iter(self._engine.score([text for _, score in waiting for text in score.texts])) if waiting else iter(())
+        )
         for one, score in waiting:
             self._advance(one, [next(values) for _ in score.texts])
         return bool(waiting)

@@ -63,7 +63,9 @@ class LocalRun:
         base = {"model": self.workshop.model_digest(), "engine": self.run.spec.engine.kind, "seed": self.run.spec.seed}
         return plan(self.run.spec.stages, keys, base, self.run.spec.until)
 
-    def work(self, progress: Progress, stopping: Callable[[], bool], fresh: frozenset[str] = frozenset()) -> dict[str, Whole]:
+    def work(
+        self, progress: Progress, stopping: Callable[[], bool], fresh: frozenset[str] = frozenset()
+    ) -> dict[str, Whole]:
         """Run what is not there yet; the same call goes on where a killed one stopped."""
         with self.store.claim(self.place):
             sources = self.sources()

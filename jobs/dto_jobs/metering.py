@@ -66,5 +66,7 @@ class MeteredEngine:
         start = perf_counter()
         scores = self._engine.score(texts)
         self._seconds += perf_counter() - start
-        self._spends += [inference(self.shape, prompt=self._engine.count(first + then), generated=0) for first, then in texts]
+        self._spends += [
+            inference(self.shape, prompt=self._engine.count(first + then), generated=0) for first, then in texts
+        ]
         return scores

@@ -10,8 +10,11 @@ from dto_jobs.settings import Settings
 class ModelSource(Settings):
     """The model to optimize."""
 
-    source: str = Field(min_length=1, examples=["hf://deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "builtin:tiny-reasoner"])
-    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, `file:path`, `builtin:tiny-reasoner` or `builtin:smollm2-135m`."""
+    source: str = Field(
+        min_length=1, examples=["hf://deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "builtin:tiny-reasoner"]
+    )
+    """`hf://org/name@revision`, `s3://bucket/prefix`, `pvc://claim/path`, `file:path`, `builtin:tiny-reasoner` or
+    `builtin:smollm2-135m`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights while they work; auto: as saved on a GPU, float32 on a CPU."""
     chat_template: str | None = None
@@ -50,7 +53,9 @@ class EngineSource(Settings):
     def _one_engine(self) -> "EngineSource":
         named = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(named) != 1:
-            raise ValueError(f"name exactly one engine, not {', '.join(named) or 'none'}; for example engine: {{transformers: {{}}}}")
+            raise ValueError(
+                f"name exactly one engine, not {', '.join(named) or 'none'}; for example engine: {{transformers: {{}}}}"
+            )
         return self
 
     @property

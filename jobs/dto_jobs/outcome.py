@@ -24,7 +24,9 @@ def results_of(whole: Mapping[str, Whole], gate: Gate, owned: frozenset[str]) ->
     return Results(
         rollout=rollout_results(whole["rollout"][0].records(Response), seed=seed) if "rollout" in whole else None,
         exits=exit_results(whole["exits"][0].records(SearchedTrace)) if "exits" in whole else None,
-        regimes=regime_results(whole["pruning"][0].records(PrunedTrace), shape, seed=seed) if "pruning" in whole else None,
+        regimes=regime_results(whole["pruning"][0].records(PrunedTrace), shape, seed=seed)
+        if "pruning" in whole
+        else None,
         pairs=pair_results(whole["pairs"][0].records(Pair)) if "pairs" in whole else None,
         training=whole["training"][1].figures if "training" in whole else None,
         evaluation=evaluation,

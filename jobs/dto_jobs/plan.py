@@ -29,7 +29,9 @@ class PlannedStage:
         return (self.reads, self.model) if self.model else (self.reads,)
 
 
-def plan(pipeline: Pipeline, sources: Mapping[str, str], base: Mapping[str, Any], until: str | None = None) -> tuple[PlannedStage, ...]:
+def plan(
+    pipeline: Pipeline, sources: Mapping[str, str], base: Mapping[str, Any], until: str | None = None
+) -> tuple[PlannedStage, ...]:
     """Name every stage by what its result depends on: code, settings, inputs and the model.
 
     `sources` holds a digest per source; `base` says what runs the stages (model digest, engine, seed). The same key means

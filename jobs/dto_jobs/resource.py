@@ -24,9 +24,9 @@ class Metadata(Settings):
     """Name of the run: lower-case letters, digits and dashes."""
     namespace: str | None = None
     """Namespace on a cluster."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     """Labels on a cluster."""
-    annotations: dict[str, str] = {}
+    annotations: dict[str, str] = Field(default={})
     """Annotations on a cluster."""
 
 
@@ -64,7 +64,6 @@ class Spec(Settings):
     """When the tuned model counts as accepted."""
     until: StageName | None = None
     """Last stage to run; `pairs` gives the analysis-only run: how much is overthought, and what would optimizing save?"""
-
 
 
 class DTORun(Settings):

@@ -28,7 +28,9 @@ def parse_run(content: object, where: str) -> DTORun:
         return DTORun.model_validate(content)
     except ValidationError as error:
         problems = [_explained(detail) for detail in error.errors(include_url=False)]
-        raise InvalidRunError(f"{where} is not a valid DTORun:\n" + "\n".join(f"  {problem}" for problem in problems)) from error
+        raise InvalidRunError(
+            f"{where} is not a valid DTORun:\n" + "\n".join(f"  {problem}" for problem in problems)
+        ) from error
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -45,7 +47,9 @@ def _content(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InvalidRunError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise InvalidRunError(f"{path} holds no DTORun; it begins with:\n  apiVersion: dto.run/v1alpha1\n  kind: DTORun")
+        raise InvalidRunError(
+            f"{path} holds no DTORun; it begins with:\n  apiVersion: dto.run/v1alpha1\n  kind: DTORun"
+        )
     return content
 
 
@@ -118,4 +122,8 @@ def _fields(location: Iterable[int | str]) -> list[str]:
 def _model_in(annotation: Any) -> Any:  # noqa: ANN401 - any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None) if get_origin(annotation) or get_args(annotation) else None
+    return (
+        next(filter(None, map(_model_in, get_args(annotation))), None)
+        if get_origin(annotation) or get_args(annotation)
+        else None
+    )

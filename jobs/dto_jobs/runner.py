@@ -63,7 +63,9 @@ class Runner:
     stopping: Callable[[], bool] = lambda: False
     whole: dict[str, Whole] = field(default_factory=dict)
 
-    def run(self, steps: Sequence[PlannedStage], sources: dict[str, Whole], fresh: frozenset[str] = frozenset()) -> dict[str, Whole]:
+    def run(
+        self, steps: Sequence[PlannedStage], sources: dict[str, Whole], fresh: frozenset[str] = frozenset()
+    ) -> dict[str, Whole]:
         """Run every stage whose artifact is not there yet, each as soon as what it needs is; `fresh` ones in any case."""
         self.whole.update(sources)
         while waiting := ready(steps, self.whole):
@@ -117,7 +119,12 @@ class Runner:
         )
 
     def _work(
-        self, step: PlannedStage, artifact: Artifact, engine: MeteredEngine, inputs: Iterator[Any], parts: Sequence[Part]
+        self,
+        step: PlannedStage,
+        artifact: Artifact,
+        engine: MeteredEngine,
+        inputs: Iterator[Any],
+        parts: Sequence[Part],
     ) -> Iterator[Part]:
         assert isinstance(step.stage, Stage)
         judge = self.workshop.judge(step.stage)

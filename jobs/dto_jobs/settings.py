@@ -10,7 +10,9 @@ from pydantic.alias_generators import to_camel
 class Settings(BaseModel):
     """A group of settings. Frozen, documented field by field; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 def store_from_environment() -> Path:

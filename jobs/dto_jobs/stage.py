@@ -85,7 +85,12 @@ class Trainer(Protocol):
     """Something that teaches a model from pairs."""
 
     def train(
-        self, pairs: Sequence[Pair], settings: Any, workspace: Path, note: Callable[[dict[str, float]], None], seed: int  # noqa: ANN401 - the training stage's own settings
+        self,
+        pairs: Sequence[Pair],
+        settings: Any,  # noqa: ANN401 - the training stage's own settings
+        workspace: Path,
+        note: Callable[[dict[str, float]], None],
+        seed: int,
     ) -> Trained:
         """Train and save the model; `workspace` outlives a killed process, `note` hears each logged step."""
 

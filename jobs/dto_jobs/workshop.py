@@ -51,13 +51,17 @@ class LocalWorkshop:
     def judge(self, stage: Stage) -> Judge | None:
         """Return the judge a stage asks for."""
         if isinstance(stage, Pruning) and stage.judge is not None:
-            raise InputError("spec.stages.pruning.judge: judges come with the engines of the next release; leave it out to prune by leave-one-out")
+            raise InputError(
+                "spec.stages.pruning.judge: judges come with the engines of the next release; leave it out to prune by leave-one-out"
+            )
         return None
 
     def trainer(self) -> Trainer:
         """Return a trainer of the run's model."""
         if self._source.scripted is not None:
-            raise InputError("spec.engine.scripted has no model to train; set spec.until to pairs, or name another engine")
+            raise InputError(
+                "spec.engine.scripted has no model to train; set spec.until to pairs, or name another engine"
+            )
         require("trl", "train", "training")
         from dto_jobs.engines.simpo import SimpoTrainer  # noqa: PLC0415 - trl takes seconds to import
 
@@ -92,4 +96,6 @@ class LocalWorkshop:
 def require(module: str, extra: str, what: str) -> None:
     """Raise MissingExtraError where a library of an extra is not installed."""
     if find_spec(module) is None:
-        raise MissingExtraError(f"{what} needs the library {module}; install it with: pip install 'dto-operator[jobs,{extra}]'")
+        raise MissingExtraError(
+            f"{what} needs the library {module}; install it with: pip install 'dto-operator[jobs,{extra}]'"
+        )

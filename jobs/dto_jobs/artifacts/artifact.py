@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import zstandard
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from dto_jobs.artifacts.store import Store
 from dto_jobs.core.cost import Spend
@@ -33,7 +33,7 @@ class Part(Record):
     inputs: int
     records: int
     spend: Spend
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default={})
 
 
 class Receipt(Record):
@@ -43,14 +43,14 @@ class Receipt(Record):
     stage: str
     key: str
     code: str
-    reads: dict[str, str] = {}
+    reads: dict[str, str] = Field(default={})
     """Digest of each input artifact, by stage."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     blobs: tuple[Blob, ...]
     records: int = 0
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default={})
     spend: Spend = Spend()
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = Field(default={})
 
     @property
     def digest(self) -> str:
@@ -100,7 +100,9 @@ class Artifact:
             parts.append(_parsed(self.store, name, Part))
         return parts
 
-    def write_part(self, number: int, records: Sequence[Record], inputs: int, spend: Spend, counts: dict[str, int]) -> Part:
+    def write_part(
+        self, number: int, records: Sequence[Record], inputs: int, spend: Spend, counts: dict[str, int]
+    ) -> Part:
         """Commit a part: its records, then the note that makes it count."""
         name = f"part-{number:05d}.jsonl.zst"
         lines = b"".join(record.model_dump_json().encode() + b"\n" for record in records)
@@ -166,7 +168,9 @@ def _record(line: bytes, kind: type[Some], where: str) -> Some:
         return kind.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise StoreError(f"{where} does not hold a {kind.__name__}: {first['msg']}; it was written by another version, or damaged") from error
+        raise StoreError(
+            f"{where} does not hold a {kind.__name__}: {first['msg']}; it was written by another version, or damaged"
+        ) from error
 
 
 def to_json(value: object) -> bytes:

@@ -28,8 +28,14 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(help="Run file: a DTORun in YAML.", metavar="FILE")]
-StorePath = Annotated[Path | None, typer.Option("--store", help="Folder for artifacts (default: the run file's, $DTO_STORE, or ./dto-store).")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a value of the run file: path=value. May be repeated.", metavar="PATH=VALUE")]
+StorePath = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder for artifacts (default: the run file's, $DTO_STORE, or ./dto-store)."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Set a value of the run file: path=value. May be repeated.", metavar="PATH=VALUE"),
+]
 Until = Annotated[str | None, typer.Option("--until", help="Last stage to run.", metavar="STAGE")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -62,7 +68,13 @@ def version(*, wanted: bool) -> None:
 
 @app.callback()
 def common(
-    *, _version: Annotated[bool, typer.Option("--version", callback=lambda wanted: version(wanted=wanted), is_eager=True, help="Print the version.")] = False
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda wanted: version(wanted=wanted), is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Dynamic Thinking-pattern Optimization."""
 
@@ -73,7 +85,9 @@ def run(
     store: StorePath = None,
     overrides: Overrides = None,
     until: Until = None,
-    fresh_from: Annotated[str | None, typer.Option("--from", help="Compute this stage and all after it anew.", metavar="STAGE")] = None,
+    fresh_from: Annotated[
+        str | None, typer.Option("--from", help="Compute this stage and all after it anew.", metavar="STAGE")
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +95,9 @@ def run(
     from dto_jobs.cli.running import run_file  # noqa: PLC0415 - keeps `dto --help` quick
 
     with stopping_softly() as stopping:
-        results = run_file(file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err)
+        results = run_file(
+            file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err
+        )
     if as_json:
         typer.echo(results.to_json())
 
@@ -96,7 +112,9 @@ def validate(file: File, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def plan(file: File, store: StorePath = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False) -> None:
+def plan(
+    file: File, store: StorePath = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False
+) -> None:
     """Show what would run, and what is there already."""
     from dto_jobs.cli.planning import planned, table  # noqa: PLC0415 - keeps `dto --help` quick
 
@@ -120,7 +138,12 @@ def runs(store: StorePath = None, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def status(name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")], store: StorePath = None, *, as_json: Json = False) -> None:
+def status(
+    name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
+    store: StorePath = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """Show how far a run is, stage by stage, and its results."""
     from dto_jobs.cli.planning import run_status, status_table  # noqa: PLC0415 - keeps `dto --help` quick
 
@@ -135,7 +158,10 @@ def status(name: Annotated[str, typer.Argument(help="Name of the run.", metavar=
 def report(
     name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
     store: StorePath = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write (default: report.html beside the run's artifacts).")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write (default: report.html beside the run's artifacts)."),
+    ] = None,
 ) -> None:
     """Write the report of a run: one HTML file that needs no network."""
     from dto_jobs.cli.running import write_report  # noqa: PLC0415 - keeps `dto --help` quick
@@ -146,7 +172,9 @@ def report(
 @app.command()
 def inspect(
     name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
-    problem: Annotated[str, typer.Argument(help="Id of a problem (p) or of one of its traces (p#2).", metavar="PROBLEM")],
+    problem: Annotated[
+        str, typer.Argument(help="Id of a problem (p) or of one of its traces (p#2).", metavar="PROBLEM")
+    ],
     store: StorePath = None,
     *,
     as_json: Json = False,
@@ -177,8 +205,10 @@ def segment(
 
 
 @app.command()
-def grade(  # noqa: PLR0913 - one option per column
-    file: Annotated[Path, typer.Argument(help="JSONL with one response per line; - for standard input.", metavar="FILE")],
+def grade(
+    file: Annotated[
+        Path, typer.Argument(help="JSONL with one response per line; - for standard input.", metavar="FILE")
+    ],
     text: Annotated[str, typer.Option("--text", help="Column that holds the response.")] = "response",
     gold: Annotated[str, typer.Option("--gold", help="Column that holds the right answer.")] = "gold",
     identity: Annotated[str, typer.Option("--id", help="Column that names the row; its number where absent.")] = "id",

@@ -6,7 +6,6 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.artifacts.attempts import latest
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.cli.lines import KIND_STYLES
@@ -24,7 +23,9 @@ def found_traces(store: Path, run: str, problem: str) -> list[PrunedTrace]:
         some.append(trace.ended.trace.response.problem.id)
         if len(some) == 8:
             break
-    raise InputError(f"the run {run} has no traces of {problem!r}; it has, for example, {', '.join(dict.fromkeys(some)) or 'none yet'}")
+    raise InputError(
+        f"the run {run} has no traces of {problem!r}; it has, for example, {', '.join(dict.fromkeys(some)) or 'none yet'}"
+    )
 
 
 def _id(trace: PrunedTrace) -> str:
@@ -38,7 +39,9 @@ def _traces(store: Path, run: str):  # noqa: ANN202 - an iterator of PrunedTrace
     elif (ended := latest(folder, run, "endings")) is not None:
         yield from (PrunedTrace(ended=trace) for trace in ended.records(EndedTrace))
     elif (searched := latest(folder, run, "exits")) is not None:
-        yield from (PrunedTrace(ended=EndedTrace(trace=trace, ending=None)) for trace in searched.records(SearchedTrace))
+        yield from (
+            PrunedTrace(ended=EndedTrace(trace=trace, ending=None)) for trace in searched.records(SearchedTrace)
+        )
     else:
         raise InputError(f"the run {run} has not found exits yet; run it with: dto run FILE --until exits")
 
@@ -85,5 +88,7 @@ def _after(trace: PrunedTrace) -> list[Text]:
     if trace.text is None:
         why = "no boundary passed" if trace.ended.trace.exit is None else "no correct ending from the exit"
         return [Text(f"no optimized trajectory: {why}", style="bold red")]
-    head = Text(f"after: {trace.tokens} tokens ({100 * (trace.tokens / max(1, before) - 1):+.0f} %)", style="bold green")
+    head = Text(
+        f"after: {trace.tokens} tokens ({100 * (trace.tokens / max(1, before) - 1):+.0f} %)", style="bold green"
+    )
     return [head, Text(trace.text)]

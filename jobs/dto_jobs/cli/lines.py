@@ -17,7 +17,14 @@ from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.segmentation import OPEN, segment, split_thinking
 from dto_jobs.errors import InputError
 
-KIND_STYLES = {"check": "yellow", "doubt": "magenta", "alternative": "cyan", "conclusion": "green", "summary": "green", "step": "blue"}
+KIND_STYLES = {
+    "check": "yellow",
+    "doubt": "magenta",
+    "alternative": "cyan",
+    "conclusion": "green",
+    "summary": "green",
+    "step": "blue",
+}
 
 
 def rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -65,17 +72,22 @@ def segment_file(file: Path, column: str, identity: str, out: Console, *, as_jso
         traces += 1
         kinds.update(pattern.kind for pattern in patterns)
         if as_json:
-            typer.echo(json.dumps({"id": name, "patterns": [pattern.model_dump() for pattern in patterns]}, ensure_ascii=False))
+            typer.echo(
+                json.dumps({"id": name, "patterns": [pattern.model_dump() for pattern in patterns]}, ensure_ascii=False)
+            )
         else:
             line = Text(f"{name}: {len(patterns)} patterns  ", style="bold")
             for pattern in patterns:
                 line.append(f"{pattern.kind} ", style=KIND_STYLES.get(pattern.kind, ""))
             out.print(line)
     if not as_json:
-        out.print(f"{traces} traces, {sum(kinds.values())} patterns: {', '.join(f'{kind} {count}' for kind, count in kinds.most_common())}", highlight=False)
+        out.print(
+            f"{traces} traces, {sum(kinds.values())} patterns: {', '.join(f'{kind} {count}' for kind, count in kinds.most_common())}",
+            highlight=False,
+        )
 
 
-def grade_file(file: Path, text: str, gold: str, identity: str, name: str, out: Console, *, as_json: bool) -> None:  # noqa: PLR0913 - one per option
+def grade_file(file: Path, text: str, gold: str, identity: str, name: str, out: Console, *, as_json: bool) -> None:
     """Print for every row whether its answer is right."""
     judge = grader(name)
     right = total = 0
@@ -86,7 +98,12 @@ def grade_file(file: Path, text: str, gold: str, identity: str, name: str, out: 
         graded = grade(judge, answer, expected)
         right, total = right + graded.correct, total + 1
         if as_json:
-            typer.echo(json.dumps({"id": row.get(identity, number), "correct": graded.correct, "answer": graded.answer}, ensure_ascii=False))
+            typer.echo(
+                json.dumps(
+                    {"id": row.get(identity, number), "correct": graded.correct, "answer": graded.answer},
+                    ensure_ascii=False,
+                )
+            )
         elif not graded.correct:
             wrong.add_row(Text(str(row.get(identity, number))), Text(graded.answer or "none"), Text(expected))
     if not as_json:

@@ -24,7 +24,10 @@ def planned(file: Path, store: Path | None, overrides: list[str]) -> list[Row]:
     local = opened(file, store, overrides)
     attempts = Attempts(local.store, local.run.name)
     steps = local.planned(local.sources())
-    return [{"stage": step.name, "reads": list(step.needs), "key": step.key, "cached": attempts.is_known(step)} for step in steps]
+    return [
+        {"stage": step.name, "reads": list(step.needs), "key": step.key, "cached": attempts.is_known(step)}
+        for step in steps
+    ]
 
 
 def table(rows: list[Row]) -> Table:
@@ -47,7 +50,12 @@ def _summary(folder: FolderStore, name: str) -> Row:
     stages = _stages(folder, name)
     done = [stage["stage"] for stage in stages if stage["state"] == "Succeeded"]
     results = _json(folder, f"runs/{name}/results.json") or {}
-    return {"name": name, "phase": "Succeeded" if results else "Unfinished", "done": done, "headline": _headline(results)}
+    return {
+        "name": name,
+        "phase": "Succeeded" if results else "Unfinished",
+        "done": done,
+        "headline": _headline(results),
+    }
 
 
 def _headline(results: Row) -> str:
@@ -73,7 +81,12 @@ def run_status(store: Path, name: str) -> Row:
         known = ", ".join(row["name"] for row in listed(store)) or "none"
         raise InputError(f"there is no run {name!r} in {folder.address}; there are: {known}")
     results = _json(folder, f"runs/{name}/results.json")
-    return {"name": name, "phase": "Succeeded" if results else "Unfinished", "stages": _stages(folder, name), "results": results}
+    return {
+        "name": name,
+        "phase": "Succeeded" if results else "Unfinished",
+        "stages": _stages(folder, name),
+        "results": results,
+    }
 
 
 def _stages(folder: FolderStore, name: str) -> list[Row]:
@@ -90,19 +103,39 @@ def _stage(folder: FolderStore, name: str, stage: str) -> Row | None:
             "records": receipt.records,
             "flops": receipt.spend.flops,
             "seconds": receipt.spend.seconds,
-            "artifact": {"uri": f"{folder.address}/{artifact.base}", "sha256": receipt.digest, "bytes": sum(b.bytes for b in receipt.blobs)},
+            "artifact": {
+                "uri": f"{folder.address}/{artifact.base}",
+                "sha256": receipt.digest,
+                "bytes": sum(b.bytes for b in receipt.blobs),
+            },
             "reused": not artifact.base.startswith(f"runs/{name}/"),
         }
-    attempts = sorted({int(part) for path in folder.names(f"runs/{name}/{stage}/") if (part := path.split("/")[3]).isdigit()})
+    attempts = sorted(
+        {int(part) for path in folder.names(f"runs/{name}/{stage}/") if (part := path.split("/")[3]).isdigit()}
+    )
     if not attempts:
         return None
     parts = Artifact(folder, f"runs/{name}/{stage}/{attempts[-1]}").parts()
-    return {"stage": stage, "state": "Unfinished", "records": sum(part.records for part in parts), "inputs": sum(part.inputs for part in parts)}
+    return {
+        "stage": stage,
+        "state": "Unfinished",
+        "records": sum(part.records for part in parts),
+        "inputs": sum(part.inputs for part in parts),
+    }
 
 
 def status_table(state: Row) -> Group:
     """Return a run's state as a table and a headline."""
-    shown = Table("stage", "state", "records", "FLOPs", "seconds", "artifact", title=f"{state['name']}: {state['phase']}", title_justify="left")
+    shown = Table(
+        "stage",
+        "state",
+        "records",
+        "FLOPs",
+        "seconds",
+        "artifact",
+        title=f"{state['name']}: {state['phase']}",
+        title_justify="left",
+    )
     for row in state["stages"]:
         artifact = row.get("artifact", {})
         shown.add_row(

@@ -6,7 +6,16 @@ from time import monotonic
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from dto_jobs.artifacts.artifact import Receipt
 from dto_jobs.core.cost import Spend
@@ -98,7 +107,8 @@ class CalmProgress:
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """Say where the trainer is, if it has been quiet for long."""
         if self._quiet():
-            self.say(f"  {stage:<10} step {figures.get('step', 0):.0f}/{figures.get('steps', 0):.0f} · loss {figures.get('loss', float('nan')):.3f}")
+            step, steps, loss = (figures.get(name, float("nan")) for name in ("step", "steps", "loss"))
+            self.say(f"  {stage:<10} step {step:.0f}/{steps:.0f} · loss {loss:.3f}")
 
     def finished(self, stage: str, receipt: Receipt, *, reused: bool) -> None:
         """Say what came of it."""

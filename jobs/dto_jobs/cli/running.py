@@ -38,7 +38,12 @@ def opened(file: Path, store: Path | None, overrides: list[str]) -> LocalRun:
 
 
 def run_file(
-    file: Path, store: Path | None, overrides: list[str], fresh_from: str | None, stopping: Callable[[], bool], out: Console
+    file: Path,
+    store: Path | None,
+    overrides: list[str],
+    fresh_from: str | None,
+    stopping: Callable[[], bool],
+    out: Console,
 ) -> Results:
     """Run a file's stages, write results and report, and say what came of it."""
     local = opened(file, store, overrides)
@@ -54,7 +59,9 @@ def run_file(
     local.store.write(f"{local.place}/results.json", [results.to_json().encode()])
     local.store.write(f"{local.place}/run.yaml", [_yaml(local).encode()])
     out.print(summary(results))
-    out.print(f"report: {write_report(Path(local.store.address), local.run.name, None)}", highlight=False, soft_wrap=True)
+    out.print(
+        f"report: {write_report(Path(local.store.address), local.run.name, None)}", highlight=False, soft_wrap=True
+    )
     return results
 
 

@@ -14,7 +14,12 @@ def summary(results: Results) -> Group:
     parts: list[RenderableType] = []
     if results.rollout is not None:
         found = results.rollout
-        parts.append(Text(f"rollout: {found.responses:,} responses to {found.problems:,} problems, {_percent(found.accuracy)} right, {_number(found.tokens)} tokens each"))
+        parts.append(
+            Text(
+                f"rollout: {found.responses:,} responses to {found.problems:,} problems, "
+                f"{_percent(found.accuracy)} right, {_number(found.tokens)} tokens each"
+            )
+        )
     if results.exits is not None:
         parts.append(_exits(results.exits))
     if results.regimes is not None:
@@ -53,7 +58,16 @@ def _regime(name: str, regime: Regime) -> Text:
 def evaluation_table(evaluation: EvaluationResults) -> Table:
     """Return base against tuned model, slice by slice, with 95 % intervals."""
     table = Table(title="base → tuned model (95 % intervals, clustered by problem)", title_justify="left")
-    for column in ("slice", "problems", "accuracy %", "Δ accuracy", "tokens", "Δ tokens", "FLOPs per answer", "re-checks"):
+    for column in (
+        "slice",
+        "problems",
+        "accuracy %",
+        "Δ accuracy",
+        "tokens",
+        "Δ tokens",
+        "FLOPs per answer",
+        "re-checks",
+    ):
         table.add_column(column, justify="left" if column == "slice" else "right")
     for part in evaluation.slices:
         table.add_row(*_row(part))
@@ -76,7 +90,8 @@ def _row(part: Slice) -> tuple[str, ...]:
 
 def _cost(cost: CostResults) -> Text:
     reused = [name for name, stage in cost.stages.items() if stage.reused]
-    text = f"cost: {amount(cost.total.flops)}FLOP, {cost.total.generated:,} tokens generated, {cost.total.seconds:.0f} s of engine and trainer"
+    spent = cost.total
+    text = f"cost: {amount(spent.flops)}FLOP, {spent.generated:,} tokens generated, {spent.seconds:.0f} s of engine and trainer"
     if reused:
         text += f" ({', '.join(reused)} reused from earlier runs)"
     if cost.break_even_answers is not None:
@@ -88,7 +103,9 @@ def _cost(cost: CostResults) -> Text:
 
 def _gate(gate: GateResults) -> Text:
     words = "; ".join(check.message for check in gate.checks)
-    return Text(f"gate: {'accepted' if gate.accepted else 'NOT accepted'}: {words}", style="green" if gate.accepted else "red")
+    return Text(
+        f"gate: {'accepted' if gate.accepted else 'NOT accepted'}: {words}", style="green" if gate.accepted else "red"
+    )
 
 
 def _span(interval: Interval, scale: float, form: str) -> str:

@@ -14,11 +14,11 @@ Strategy = Literal["curtailed", "exhaustive"]
 
 
 class Ask(NamedTuple):
-    """Samples wanted at boundary `boundary` (1 … n: patterns kept), numbered `first` … `first + count - 1`."""
+    """Samples wanted at boundary `boundary` (1 … n: patterns kept), numbered `first` … `first + samples - 1`."""
 
     boundary: int
     first: int
-    count: int
+    samples: int
 
 
 class Found(NamedTuple):

@@ -15,7 +15,8 @@ class Preference(Settings):
     """Which pairs are made."""
 
     rejected: Rejected = "original"
-    """What the optimized trajectory is preferred to: its own original response, the problem's longest correct one, or an incorrect one."""
+    """What the optimized trajectory is preferred to: its own original response, the problem's longest correct one, or an
+    incorrect one."""
     max_per_problem: int = Field(default=2, ge=1, le=64)
     """At most so many compressed and rescued pairs per problem, the shortest chosen first."""
     min_saving: float = Field(default=0.1, ge=0, lt=1)
@@ -23,7 +24,8 @@ class Preference(Settings):
     max_tokens: int = Field(default=8192, ge=16)
     """The training window: a pair whose prompt and longer response exceed it is dropped, so that the trainer never cuts one."""
     necessary: int = Field(default=3, ge=0, le=64)
-    """Copies of each necessary-thought pair (a trajectory that still needs two or more patterns, against the same text stopped one pattern earlier); 0 for none."""
+    """Copies of each necessary-thought pair: a trajectory that still needs two or more patterns, against the same text stopped
+    one pattern earlier; 0 for none."""
     necessary_per_problem: int = Field(default=2, ge=0, le=64)
     """At most so many necessary-thought pairs per problem."""
     long_correct: int = Field(default=0, ge=0, le=64)
@@ -38,7 +40,9 @@ def pairs(traces: Sequence[PrunedTrace], settings: Preference, stopped_earlier: 
     """Return the pairs of one problem's traces; every chosen text is correct."""
     optimized = sorted((trace for trace in traces if trace.text is not None), key=lambda trace: trace.tokens)
     main = [pair for trace in optimized for pair in _against_rejected(trace, traces, settings)]
-    chosen_first = _alternate([pair for pair in main if pair.kind == "rescued"], [pair for pair in main if pair.kind == "compressed"])
+    chosen_first = _alternate(
+        [pair for pair in main if pair.kind == "rescued"], [pair for pair in main if pair.kind == "compressed"]
+    )
     kept = chosen_first[: settings.max_per_problem]
     if settings.necessary:
         necessary = [pair for trace in optimized for pair in _necessary(trace, settings, stopped_earlier)]
@@ -87,13 +91,17 @@ def _necessary(trace: PrunedTrace, settings: Preference, stopped_earlier: Stop) 
 
 def _long_correct(responses: Sequence[Response], settings: Preference) -> Iterator[Pair]:
     right = min((one for one in responses if one.correct), key=lambda one: one.tokens, default=None)
-    wrong = min((one for one in responses if not one.correct and one.finished), key=lambda one: one.tokens, default=None)
+    wrong = min(
+        (one for one in responses if not one.correct and one.finished), key=lambda one: one.tokens, default=None
+    )
     if right is not None and wrong is not None and wrong.tokens < right.tokens:
         copies = settings.long_correct
         yield _pair("long-correct", right, (right.text, right.tokens), (wrong.text, wrong.tokens), copies=copies)
 
 
-def _pair(kind: PairKind, response: Response, chosen: tuple[str, int], rejected: tuple[str, int], *, copies: int = 1) -> Pair:
+def _pair(
+    kind: PairKind, response: Response, chosen: tuple[str, int], rejected: tuple[str, int], *, copies: int = 1
+) -> Pair:
     return Pair(
         problem_id=response.problem.id,
         level=response.problem.level,

@@ -20,9 +20,20 @@ class Problem(Record):
     id: str
     question: str
     answer: str
+    grader: str = "math"
+    """Which grader compares answers with it."""
     benchmark: str = ""
     level: str = ""
     """The slice a report shows apart: a difficulty, a domain; empty for none."""
+
+
+class ImportedTrace(Record):
+    """A response that somebody's log holds: taken in place of sampling."""
+
+    id: str
+    problem: Problem
+    text: str
+    """As logged: with or without the opening and closing marks of thinking."""
 
 
 class Response(Record):

@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from dto_jobs.core.exit_point import Ask, Strategy, search
-from dto_jobs.core.grading import Grader, boxed, grader
+from dto_jobs.core.answers import boxed
+from dto_jobs.core.grading import Grader, grader
 from dto_jobs.core.records import Pattern, Response, SearchedTrace
 from dto_jobs.core.segmentation import Segmentation, segment, split_thinking
 from dto_jobs.core.trajectory import stopped
@@ -26,7 +27,8 @@ class Exits(Stage):
     threshold: float = Field(default=0.5, gt=0, le=1)
     """The exit is the first boundary where at least this share of samples is right."""
     strategy: Strategy = "curtailed"
-    """`curtailed` stops at the first pass and as soon as a boundary is decided; `exhaustive` draws every sample at every boundary."""
+    """`curtailed` stops at the first pass and as soon as a boundary is decided; `exhaustive` draws every sample at every
+    boundary."""
     max_tokens: int = Field(default=64, ge=1, le=4096)
     """Longest sampled answer."""
     temperature: float = Field(default=0.6, ge=0, le=2)
@@ -81,7 +83,7 @@ class _Judged:
 
     def _boundary(self, ask: Ask) -> Iterator[Request]:
         prompt = self._response.prompt + stopped(self._texts[: ask.boundary], self._closing)
-        for number in range(ask.first, ask.first + ask.count):
+        for number in range(ask.first, ask.first + ask.samples):
             yield Request(
                 key=f"{self._seed}/exits/{self._response.id}/{ask.boundary}/{number}",
                 prompt=prompt,
@@ -94,7 +96,7 @@ class _Judged:
 
     def outcomes(self, asks: Sequence[Ask], completions: Sequence[Completion]) -> list[list[bool]]:
         coming = iter(completions)
-        return [[self._right(ask.boundary, next(coming)) for _ in range(ask.count)] for ask in asks]
+        return [[self._right(ask.boundary, next(coming)) for _ in range(ask.samples)] for ask in asks]
 
     def _right(self, boundary: int, completion: Completion) -> bool:
         answer = boxed(completion.text)

@@ -32,7 +32,8 @@ class Pruning(Stage):
     restore: Literal["bisect", "all"] = "bisect"
     """What happens when a proposal fails its check: put back by halves, or all at once."""
     max_log_probability_fall: float | None = Field(default=0.1, ge=0)
-    """Guard: what follows a dropped pattern may lose at most so much mean log-probability, so that it still makes sense; null for no guard."""
+    """Guard: what follows a dropped pattern may lose at most so much mean log-probability, so that it still makes sense; null
+    for no guard."""
     max_tokens: int = Field(default=1024, ge=1)
     """Longest ending."""
     temperature: float = Field(default=0.6, ge=0, le=2)
@@ -49,7 +50,11 @@ class Pruning(Stage):
             return [PrunedTrace(ended=ended)]
         trial = _Trial(ended, self, ports)
         reasons = self._proposed(ended, ports)
-        check: Check = leave_one_out(trial.count) if reasons is None else verified(trial.count, reasons, bisect=self.restore == "bisect")
+        check: Check = (
+            leave_one_out(trial.count)
+            if reasons is None
+            else verified(trial.count, reasons, bisect=self.restore == "bisect")
+        )
         try:
             kept = next(check)
             while True:
@@ -103,7 +108,7 @@ class _Trial:
         try:
             [ask] = next(talk)
             while True:
-                completions: list[Completion] = yield self._requests(kept, ask.first, ask.count)
+                completions: list[Completion] = yield self._requests(kept, ask.first, ask.samples)
                 drawn = [self._graded(one) for one in completions]
                 endings += drawn
                 [ask] = talk.send([[ending.correct for ending in drawn]])
@@ -158,7 +163,10 @@ class _Trial:
         return PrunedTrace(
             ended=self._ended,
             kept=kept,
-            dropped=tuple(Drop(pattern=index, reason=(reasons or {}).get(index, "answers stay right without it")) for index in dropped),
+            dropped=tuple(
+                Drop(pattern=index, reason=(reasons or {}).get(index, "answers stay right without it"))
+                for index in dropped
+            ),
             restored=tuple(sorted(proposed - set(dropped))),
             text=text,
             tokens=self._engine.count(text) + 1,

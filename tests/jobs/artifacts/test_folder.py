@@ -82,7 +82,9 @@ def test_a_second_process_is_told_who_holds_the_run(store, tmp_path):
         "import sys; from pathlib import Path; from dto_jobs.artifacts.folder import FolderStore\n"
         "with FolderStore(Path(sys.argv[1])).claim('runs/r'): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(RunConflictError, match=f"pid {holder.pid}"), store.claim("runs/r"):

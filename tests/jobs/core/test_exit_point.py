@@ -16,13 +16,13 @@ def feed(talk: Search, seen: Sequence[Sequence[bool]]) -> tuple[Found, list[Ask]
         asks = next(talk)
         while True:
             asked += asks
-            asks = talk.send([seen[ask.boundary - 1][ask.first : ask.first + ask.count] for ask in asks])
+            asks = talk.send([seen[ask.boundary - 1][ask.first : ask.first + ask.samples] for ask in asks])
     except StopIteration as end:
         return end.value, asked
 
 
 def drawn(asked: Sequence[Ask]) -> int:
-    return sum(ask.count for ask in asked)
+    return sum(ask.samples for ask in asked)
 
 
 @st.composite
@@ -58,7 +58,7 @@ def test_curtailed_asks_for_each_sample_once_and_in_order(case):
     by_boundary: dict[int, int] = {}
     for ask in asked:
         assert ask.first == by_boundary.get(ask.boundary, 0)
-        by_boundary[ask.boundary] = ask.first + ask.count
+        by_boundary[ask.boundary] = ask.first + ask.samples
     assert list(by_boundary) == list(range(1, len(found.boundaries) + 1))
     assert all(count <= completions for count in by_boundary.values())
 

@@ -51,8 +51,15 @@ def test_a_pair_over_the_window_is_dropped_never_cut(window, count):
 
 
 def test_the_cap_keeps_the_shortest_of_both_kinds():
-    traces = [trace("a", 100, optimized=40), trace("b", 100, optimized=30), trace("c", 100, correct=False, optimized=50)]
-    assert [(pair.kind, pair.chosen) for pair in made(*traces)] == [("rescued", "optimized c"), ("compressed", "optimized b")]
+    traces = [
+        trace("a", 100, optimized=40),
+        trace("b", 100, optimized=30),
+        trace("c", 100, correct=False, optimized=50),
+    ]
+    assert [(pair.kind, pair.chosen) for pair in made(*traces)] == [
+        ("rescued", "optimized c"),
+        ("compressed", "optimized b"),
+    ]
 
 
 def test_the_longest_correct_response_may_be_the_rejected():
@@ -71,7 +78,12 @@ def test_an_incorrect_response_may_be_the_rejected():
 def test_a_necessary_thought_is_shown_by_what_went_wrong_without_it():
     [main, necessary] = made(trace("a", 100, optimized=40), stopped_earlier=lambda _: ("stopped", 30), necessary=3)
     assert main.kind == "compressed"
-    assert (necessary.kind, necessary.chosen, necessary.rejected, necessary.copies) == ("necessary", "optimized a", "stopped", 3)
+    assert (necessary.kind, necessary.chosen, necessary.rejected, necessary.copies) == (
+        "necessary",
+        "optimized a",
+        "stopped",
+        3,
+    )
 
 
 def test_a_single_pattern_is_no_necessary_thought():
