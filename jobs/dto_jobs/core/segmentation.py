@@ -37,7 +37,7 @@ class Segmentation(Settings):
     where cues are rare; `structure` groups paragraphs to blocks and looks at no words."""
     languages: tuple[Language, ...] = ("en", "zh")
     """Languages whose cues are looked for."""
-    extra_cues: dict[Words, tuple[Words, ...]] = Field(default={})
+    extra_cues: dict[str, tuple[Words, ...]] = Field(default={})
     """More cues, by kind: phrases that start a sentence. A kind may be new; `check` counts as checking again."""
     max_patterns: int = Field(default=64, ge=1, le=10_000)
     """Most patterns per trace; beyond it the shortest neighbours are merged."""

@@ -137,7 +137,6 @@ def test_an_empty_text_has_no_patterns():
     "fields",
     [
         {"extra_cues": {"check": [""]}},
-        {"extra_cues": {"": ["x"]}},
         {"extra_cues": {"check": [" x"]}},
         {"languages": ["de"]},
         {"max_patterns": 0},
