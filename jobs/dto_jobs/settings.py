@@ -18,3 +18,9 @@ class Settings(BaseModel):
 def store_from_environment() -> Path:
     """Return the folder for artifacts that $DTO_STORE names, or the default below the working directory."""
     return Path(os.environ.get("DTO_STORE") or "dto-store")
+
+
+def benchmarks_from_environment() -> Path | None:
+    """Return the folder with benchmark files that $DTO_BENCHMARKS names, if it names one."""
+    named = os.environ.get("DTO_BENCHMARKS")
+    return Path(named) if named else None

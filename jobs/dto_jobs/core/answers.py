@@ -46,14 +46,14 @@ def last_boxed(text: str) -> str:
     boxes = [(start, end) for start, end in _boxes(text) if _content(text, start, end)]
     if not boxes:
         return ""
-    answer = [boxes[-1]]
-    for box in reversed(boxes[:-1]):
-        following = answer[0][0]
-        between = text[box[1] : following]
-        if len(between) > _LONGEST_JOINT or not _JOINT.fullmatch(between):
-            break
-        answer.insert(0, box)
-    return ", ".join(dict.fromkeys(_content(text, start, end) for start, end in answer))
+    first = len(boxes) - 1
+    while first > 0 and _is_joint(text[boxes[first - 1][1] : boxes[first][0]]):
+        first -= 1
+    return ", ".join(dict.fromkeys(_content(text, start, end) for start, end in boxes[first:]))
+
+
+def _is_joint(between: str) -> bool:
+    return len(between) <= _LONGEST_JOINT and bool(_JOINT.fullmatch(between))
 
 
 def _content(text: str, start: int, end: int) -> str:

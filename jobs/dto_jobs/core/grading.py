@@ -1,12 +1,15 @@
 """Right or wrong: the answer of a text against the gold answer, by equality and never by containment."""
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from dto_jobs.core import answers
+from dto_jobs.core.answers import boxed
 from dto_jobs.core.equality import Equality
 from dto_jobs.errors import InputError
+
+__all__ = ["ChoiceGrader", "Grade", "Grader", "MathGrader", "TextGrader", "boxed", "grade", "grader"]
 
 PLUGINS = "dto.graders"
 """Entry points of this group add graders: a name, and a callable without arguments that returns a `Grader`."""
@@ -36,18 +39,21 @@ def grade(grader: Grader, text: str | None, gold: str) -> Grade:
     return Grade(bool(answer) and grader.equal(answer, gold), answer)
 
 
+@cache
 def grader(name: str) -> Grader:
     """Return the grader of that name: `math`, `choice`, `text` or a plug-in. Raises InputError for an unknown name."""
-    known: dict[str, Callable[[], Grader]] = {"math": MathGrader, "choice": ChoiceGrader, "text": TextGrader}
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
+    # Imported here: it reads what is installed, which no run without a plug-in needs.
+    from importlib.metadata import entry_points  # noqa: PLC0415 - as said above
+
     plugins = entry_points(group=PLUGINS)
-    if name in known:
-        return known[name]()
     if name in plugins.names:
         plugin: Grader = plugins[name].load()()
         return plugin
-    names = ", ".join([*known, *sorted(plugins.names)])
+    known = ", ".join([*BUILT_IN, *sorted(plugins.names)])
     raise InputError(
-        f"unknown grader {name!r}: choose one of {names}, or install a package with an entry point in {PLUGINS!r}"
+        f"unknown grader {name!r}: choose one of {known}, or install a package with an entry point in {PLUGINS!r}"
     )
 
 
@@ -85,3 +91,6 @@ class TextGrader:
     def equal(self, answer: str, gold: str) -> bool:
         """Say whether both are the same text."""
         return answer.casefold().split() == gold.casefold().split()
+
+
+BUILT_IN: dict[str, Callable[[], Grader]] = {"math": MathGrader, "choice": ChoiceGrader, "text": TextGrader}

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
+from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 from typing import Any
 
@@ -103,7 +104,10 @@ def _within_budget(work: Callable[[], bool]) -> tuple[bool, int]:
     def spend(frame: FrameType, event: str, _: Any) -> None:  # noqa: ANN401 - what the interpreter passes
         nonlocal left
         left -= 1
-        if left < 0 or (event == "call" and (guard := guards.get(frame.f_code)) and guard(frame.f_locals)):
+        # Never raised inside a generator: its clean-up would swallow the error, and the budget with it.
+        if event != "call" or frame.f_code.co_flags & CO_GENERATOR:
+            return
+        if left < 0 or ((guard := guards.get(frame.f_code)) and guard(frame.f_locals)):
             raise _BudgetSpentError
 
     sys.setprofile(spend)

@@ -1,0 +1,62 @@
+"""Where a run's problems and logged traces come from."""
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from dto_jobs.settings import Settings
+
+
+class RowSource(Settings):
+    """Which rows and columns of a JSONL file (`.gz` and `.zst` too) to read; columns not named are guessed from the usual names."""
+
+    prompt: str | None = None
+    """Column of the question; by default `problem`, `question` or `prompt`."""
+    answer: str | None = None
+    """Column of the right answer; by default `answer` or `gold`."""
+    id: str | None = None
+    """Column of the identity; by default `id`, `unique_id` or `question_id`, else the line number."""
+    level: str | None = None
+    """Column by which reports are sliced; by default `level`, `difficulty`, `category` or `subject`."""
+    filter: dict[str, str | tuple[str, ...]] = Field(default={}, examples=[{"level": ["4", "5"]}])
+    """Take rows only whose column has this value, or one of these."""
+    skip: int = Field(default=0, ge=0)
+    """Leave out so many rows first."""
+    limit: int | None = Field(default=None, ge=1)
+    """Take at most so many rows."""
+    skip_unanswered: bool = False
+    """Leave out rows without an answer, in place of refusing them."""
+    grader: str | None = None
+    """`math`, `choice`, `text` or a plug-in's name; by default the benchmark's own, else `math`."""
+
+
+class ProblemSource(RowSource):
+    """Problems with checkable answers: a file, a known benchmark, built-in problems, or written here."""
+
+    source: str | None = Field(
+        default=None, min_length=1, examples=["problems.jsonl", "math500", "builtin:graded-sums"]
+    )
+    """A path or `file:` URL, relative to the run file; a benchmark's name; `builtin:graded-sums` or `builtin:graded-sums-test`."""
+    folder: str | None = None
+    """Folder with the benchmarks' files, relative to the run file; by default $DTO_BENCHMARKS, else `benchmarks`."""
+    inline: tuple[dict[str, Any], ...] = ()
+    """The problems themselves, in place of a source."""
+    options: str | None = None
+    """Column of a multiple-choice question's options; by default `options` or `choices`, read by the grader `choice`."""
+    ask_for_box: bool = True
+    """Add the request for a boxed answer to questions that lack it; built-in problems are said as they are."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ProblemSource":
+        if (self.source is None) == (not self.inline):
+            raise ValueError("name a source or write problems inline, and not both; for example source: problems.jsonl")
+        return self
+
+
+class TraceSource(RowSource):
+    """Logged responses to take in place of sampling: right and wrong ones, with or without the closing mark of thinking."""
+
+    source: str = Field(min_length=1, examples=["traces.jsonl"])
+    """A path or `file:` URL, relative to the run file."""
+    response: str | None = None
+    """Column of the whole response; by default `response`, `completion`, `output` or `text`."""
