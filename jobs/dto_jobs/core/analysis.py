@@ -1,7 +1,7 @@
 """What the traces themselves tell, before any training: how much they overthink, and what optimizing them saved."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dto_jobs.core.cost import ModelShape, response_flops
@@ -29,6 +29,12 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
+def hardness(level: str, accuracy: float) -> tuple[int, float, str]:
+    """Return what sorts levels from easy to hard: the number in their name, else how seldom the model is right."""
+    digits = "".join(filter(str.isdecimal, level))
+    return int(digits or 0), -accuracy, level
+
+
 def rollout_results(responses: Iterable[Response], *, seed: int = 0) -> RolloutResults:
     """Summarize responses: how often they are right, how long they are, how many were cut."""
     correct, tokens = ByProblem(list), ByProblem(list)
@@ -47,8 +53,13 @@ def rollout_results(responses: Iterable[Response], *, seed: int = 0) -> RolloutR
         accuracy=rate_interval(correct, seed=seed) if count else None,
         tokens=mean_interval(tokens, seed=seed) if count else None,
         unfinished=share(unfinished, count),
-        levels=tuple(_level(*name, rows) for name, rows in sorted(levels.items()) if len(levels) > 1),
+        levels=_levels(levels) if len(levels) > 1 else (),
     )
+
+
+def _levels(rows: Mapping[tuple[str, str], Sequence[tuple[bool, int]]]) -> tuple[LevelFigures, ...]:
+    levels = [_level(*name, found) for name, found in rows.items()]
+    return tuple(sorted(levels, key=lambda one: (one.benchmark, hardness(one.level, one.accuracy))))
 
 
 def _level(benchmark: str, level: str, rows: Sequence[tuple[bool, int]]) -> LevelFigures:

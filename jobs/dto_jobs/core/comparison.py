@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dto_jobs.core.analysis import hardness, share
 from dto_jobs.core.cost import ModelShape, Spend, break_even, response_flops, total
 from dto_jobs.core.records import Answer
 from dto_jobs.core.results import (
@@ -86,13 +87,17 @@ def _tallies(answers: Iterable[Answer], shape: ModelShape) -> dict[SliceName, _T
     return dict(tallies)
 
 
-def _telling(names: Collection[SliceName]) -> list[SliceName]:
+def _telling(base: Mapping[SliceName, _Tally]) -> list[SliceName]:
     """Return the slices worth showing, from large to small: not a benchmark or level that is all there is."""
-    benchmarks = sorted({benchmark for benchmark, _ in names if benchmark})
-    levels = [name for name in sorted(names) if name[1]]
+    benchmarks = sorted({benchmark for benchmark, _ in base if benchmark})
+    levels = [name for name in base if name[1]]
     several = [(benchmark, "") for benchmark in benchmarks] if len(benchmarks) > 1 else []
     telling = [name for name in levels if sum(other[0] == name[0] for other in levels) > 1]
-    return [("", ""), *several, *telling]
+    return [
+        ("", ""),
+        *several,
+        *sorted(telling, key=lambda name: (name[0], hardness(name[1], share(base[name].right, base[name].samples)))),
+    ]
 
 
 def _slice(name: SliceName, base: _Tally, tuned: _Tally, seed: int) -> Slice:

@@ -77,6 +77,18 @@ def test_rollouts_are_counted_by_problem_and_by_level() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("levels", "wanted"),
+    [
+        ({"Level 10": 1, "Level 2": 0}, ["Level 2", "Level 10"]),
+        ({"algebra": 0, "number theory": 1}, ["number theory", "algebra"]),
+    ],
+)
+def test_levels_go_from_easy_to_hard(levels: dict[str, bool], wanted: list[str]) -> None:
+    found = rollout_results(response(name, level=name, correct=bool(right)) for name, right in levels.items())
+    assert [one.level for one in found.levels] == wanted
+
+
 def test_a_single_level_is_not_repeated_beside_the_whole() -> None:
     assert rollout_results([response("a", level="easy")]).levels == ()
 

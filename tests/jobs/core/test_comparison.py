@@ -168,4 +168,4 @@ def test_one_problem_is_never_enough_to_accept() -> None:
     one = evaluation_results(answers(1, 100, problems=1), answers(1, 50, problems=1), SHAPE)
     found = gate_results(Gate(), one)
     assert not found.accepted
-    assert "one problem cannot show" in found.checks[1].message
+    assert "one problem cannot show" in found.checks[0].message

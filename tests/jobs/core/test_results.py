@@ -73,6 +73,11 @@ def test_a_status_leaves_out_the_smallest_slices_and_says_how_many() -> None:
     assert small.evaluation.overall == full.evaluation.overall
 
 
+def test_a_status_holds_plain_training_figures_only() -> None:
+    results = Results(training={"steps": 9, "loss": 1.5, "log": [{"step": 1, "loss": 2.0}] * 1000})
+    assert results.within().training == {"steps": 9, "loss": 1.5}
+
+
 def test_results_that_fit_are_left_alone() -> None:
     assert made_results(2).within() == made_results(2)
 
