@@ -30,6 +30,10 @@ class TransformersEngine(Settings):
     """Sequences that grow at the same time."""
     device: str = "auto"
     """torch device; auto takes a GPU if there is one."""
+    context: int | None = Field(default=None, ge=8)
+    """Most tokens of prompt and completion together; the model's own limit if absent or larger."""
+    cache_mebibytes: int = Field(default=4096, ge=1)
+    """Memory for the keys and values of running sequences; fewer run at once where they are too long for it."""
     prefix_cache_mebibytes: int = Field(default=1024, ge=0)
     """Memory for shared beginnings."""
 

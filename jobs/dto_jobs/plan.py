@@ -39,25 +39,24 @@ def plan(
     """
     keys = dict(sources)
     planned: list[PlannedStage] = []
-    for link in pipeline.links():
+    for link in _upto(list(pipeline.links()), until):
         step = PlannedStage(link.name, link.stage, link.reads, link.model, content_key(link, keys, base))
         keys[step.name] = step.key
         planned.append(step)
-    return _upto(planned, until)
+    return tuple(planned)
 
 
-def _upto(planned: list[PlannedStage], until: str | None) -> tuple[PlannedStage, ...]:
+def _upto(links: list[Link], until: str | None) -> list[Link]:
     """Keep `until` and what it needs."""
-    if until is None:
-        return tuple(planned)
-    by_name = {step.name: step for step in planned}
+    by_name = {link.name: link for link in links}
     wanted: set[str] = set()
-    open_ = [until]
-    while open_:
-        name = open_.pop()
-        wanted.add(name)
-        open_ += [need for need in by_name[name].needs if need in by_name]
-    return tuple(step for step in planned if step.name in wanted)
+    waiting = [until] if until else list(by_name)
+    while waiting:
+        link = by_name.get(waiting.pop())
+        if link is not None and link.name not in wanted:
+            wanted.add(link.name)
+            waiting += [need for need in (link.reads, link.model) if need]
+    return [link for link in links if link.name in wanted]
 
 
 def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) -> str:
@@ -68,7 +67,7 @@ def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) ->
         "stage": type(link.stage).__name__,
         "settings": link.stage.model_dump(mode="json", by_alias=True),
         "reads": keys[link.reads],
-        "model": keys[link.model] if link.model else None,
+        "tuned": keys[link.model] if link.model else None,
         **base,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

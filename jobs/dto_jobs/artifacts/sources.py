@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from dto_jobs.artifacts.artifact import Artifact, Receipt
+from dto_jobs.artifacts.artifact import Artifact, Part, Receipt
 from dto_jobs.artifacts.attempts import Whole
 from dto_jobs.artifacts.store import Store
 from dto_jobs.core.cost import Spend
@@ -26,7 +26,7 @@ def snapshot(store: Store, name: str, read: Callable[[], Iterator[Record]]) -> W
     receipt = artifact.receipt()
     if receipt is None:
         records = read()
-        parts = []
+        parts: list[Part] = []
         while batch := list(islice(records, PART)):
             parts.append(artifact.write_part(len(parts), batch, len(batch), Spend(), {}))
         blobs = tuple(part.blob for part in parts)

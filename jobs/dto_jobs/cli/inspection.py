@@ -1,5 +1,6 @@
 """`dto inspect`: one trace in the terminal, pattern by pattern."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -32,7 +33,7 @@ def _id(trace: PrunedTrace) -> str:
     return trace.ended.trace.response.id
 
 
-def _traces(store: Path, run: str):  # noqa: ANN202 - an iterator of PrunedTrace
+def _traces(store: Path, run: str) -> Iterator[PrunedTrace]:
     folder = FolderStore(store)
     if (pruned := latest(folder, run, "pruning")) is not None:
         yield from pruned.records(PrunedTrace)

@@ -18,6 +18,7 @@ ROUNDED_PLACES = 6
 """A decimal with so many places stands for the number it is when rounded: 0.333333 for 1/3, never 0.33."""
 
 _RELATION = re.compile(r"[<>=|]|\\(?:le|ge|ne|in|cup|cap|setminus|backslash|mathbb|cdots|ldots)(?![A-Za-z])")
+_UNIT_FACTOR = re.compile(r"(?<=[\d})])\s*i(?![A-Za-z])")
 _BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*(?:\\mathbb\{R\}|R)\s*)?[|:]\s*(.*)\\\}")
 
 Decision = Callable[[str, str], bool | None]
@@ -152,5 +153,5 @@ def _condition(spelled: str) -> str:
 
 
 def _formula(spelled: str) -> str:
-    """Return a spelling as LaTeX again."""
-    return re.sub(r'"([^"]*)"', r"\\text{\1}", spelled).replace("%", r"\%")
+    """Return a spelling as LaTeX again, the imaginary unit apart from its factor: math-verify takes `3i` for a symbol."""
+    return _UNIT_FACTOR.sub(" i", re.sub(r'"([^"]*)"', r"\\text{\1}", spelled).replace("%", r"\%"))

@@ -48,6 +48,8 @@ _SYNONYMS = (
     (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
     (re.compile(r"(?<!\\)\\[()\[\]]"), ""),
+    (re.compile(r"\[?\s*\\begin\{[bp]?matrix\}"), r"\\begin{pmatrix}"),
+    (re.compile(r"\\end\{[bp]?matrix\}\s*\]?"), r"\\end{pmatrix}"),
 )
 _PERCENT = re.compile(r"\\%|\s*\"?\s*\bper ?cent\b\"?")
 
@@ -101,6 +103,7 @@ _ASSIGNMENT = re.compile(
 _PHRASE = re.compile(r"(?:[^\W\d_]|[\s'.\"-])+")
 _WORD = re.compile(r"[^\W\d_]{3}")
 _BUILDER = re.compile(r"[|:]")
+_LONE_BRACES = re.compile(r"([_^])\{(\w)\}")
 _BRACKET = re.compile(r"[{}()\[\]]")
 _THOUSANDS = re.compile(r"(?<=\d),\d{3}(?!\d)")
 _LISTING = re.compile(r"(,|;)|(\s*,?\s*\"\s*(?:and|or)\s*\"|\s+(?:and|or)\s+)|(\\[{}]|[()\[\]{}])")
@@ -153,7 +156,7 @@ def _braced(argument: str) -> str:
 
 def key(spelled: str) -> str:
     """Return what two spellings must share to be the same text: no spaces or quotes, words in lower case."""
-    bare = spelled.replace(" ", "").replace('"', "")
+    bare = _LONE_BRACES.sub(r"\1\2", spelled.replace(" ", "").replace('"', ""))
     return bare.casefold() if is_phrase(spelled) and len(bare) > 1 else bare
 
 
@@ -219,8 +222,6 @@ def split_assignment(spelled: str) -> tuple[str, str]:
 
 def listing(spelled: str) -> Listing | None:
     r"""Read a tuple, interval, set or bare list (`1 and 2`, `\pm 3`); None for a single value, parenthesized or not."""
-    if "\\pm" in spelled and spelled.count("\\pm") == 1 and "," not in spelled:
-        return Listing("", "", (spelled.replace("\\pm", "+").removeprefix("+").strip(), spelled.replace("\\pm", "-")))
     items = _split(spelled)
     if len(items) > 1:
         return Listing("", "", items)
@@ -262,8 +263,16 @@ def _split(text: str) -> tuple[str, ...]:
         elif depth == 0 and not _THOUSANDS.match(text, match.start()):
             items.append(text[start : match.start()])
             start = match.end()
-    stripped = tuple(item.strip() for item in (*items, text[start:]))
-    return tuple(item for item in stripped if item) if depth == 0 else (text,)
+    if depth:
+        return (text,)
+    return tuple(signed for item in (*items, text[start:]) if item.strip() for signed in _both_signs(item.strip()))
+
+
+def _both_signs(item: str) -> tuple[str, ...]:
+    r"""Return the two values of `1 \pm \sqrt{2}`, anything else as it is."""
+    if item.count("\\pm") != 1:
+        return (item,)
+    return item.replace("\\pm", "+").removeprefix("+").strip(), item.replace("\\pm", "-")
 
 
 def depth(text: str) -> int:

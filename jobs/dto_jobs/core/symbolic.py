@@ -22,8 +22,8 @@ LARGEST_POWER = 100_000  # bits of an integer
 LARGEST_PRECISION = 20_000  # bits of a real number
 LARGEST_FACTORIAL = 3_000
 LARGEST_EXPANSION = 5_000  # terms
-BUDGET = 2_500_000
-"""Calls and returns, of Python and C functions: well under a second; a plain formula takes some ten thousands."""
+BUDGET = 1_200_000
+"""Calls and returns, of Python and C functions: a third of a second; a plain formula takes some ten thousands."""
 
 _MARK = re.compile(r"\^|!|[{(\[]|[})\]]|\S")
 _LONG_DIGITS = re.compile(rf"\d{{{LONGEST_DIGITS + 1}}}")

@@ -51,6 +51,10 @@ class Expression:
             values.append(quick(values[-1], term))
         return values
 
+    def is_tricky(self) -> bool:
+        """Say whether a quick pass gives the wrong result."""
+        return self.quick_values()[-1] != self.value()
+
 
 def exact(value: int, term: Term) -> int:
     """Return the value after the term."""

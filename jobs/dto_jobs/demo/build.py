@@ -22,6 +22,7 @@ from dto_jobs.demo.drills import draw_drill
 from dto_jobs.demo.optimizer import Muon
 from dto_jobs.demo.problems import LEVELS, draw_expression, reserved_expressions
 from dto_jobs.demo.traces import TEMPERATURE, draw_training_trace
+from dto_jobs.prompts import math_question
 
 FOLDER = Path(__file__).parent / "tiny-reasoner"
 END = "<|im_end|>"
@@ -39,6 +40,7 @@ MATRIX_LEARNING_RATE = 0.02
 OTHER_LEARNING_RATE = 4e-3
 # Without dense drills the arithmetic is not learnt from traces alone within minutes.
 EARLY_DRILLS, LATE_DRILLS = 0.6, 0.2
+PLAIN = 0.5  # share of prompts without the instruction that asks for a boxed answer
 DRAWN_AT_ONCE = 320  # documents sorted into batches of similar length
 IGNORED = -100  # the label that cross entropy leaves out
 
@@ -51,9 +53,15 @@ class Row:
     learnt: list[bool]
 
 
-def prompt(expression: Expression) -> str:
-    """Return what the chat template makes of a problem."""
-    return f"<|im_start|>user\nCompute {expression}.{END}\n<|im_start|>assistant\n<think>\n"
+def draw_prompt(source: random.Random, expression: Expression) -> str:
+    """Return what the chat template makes of a problem, asked plainly or with the product's usual instruction."""
+    question = f"Compute {expression}."
+    return framed(question if source.random() < PLAIN else math_question(question))
+
+
+def framed(question: str) -> str:
+    """Return what the chat template makes of a question."""
+    return f"<|im_start|>user\n{question}{END}\n<|im_start|>assistant\n<think>\n"
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -62,7 +70,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     documents = []
     for _ in range(4000):
         expression = draw_expression(source, source.choice(LEVELS))
-        documents.append(prompt(expression) + draw_training_trace(source, expression).text())
+        documents.append(draw_prompt(source, expression) + draw_training_trace(source, expression).text())
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -140,7 +148,7 @@ class Batches:
             expression = draw_expression(self.source, self.source.choice(LEVELS))
             if str(expression) not in self.reserved:
                 break
-        question = self._encode(prompt(expression))
+        question = self._encode(draw_prompt(self.source, expression))
         response = self._encode(draw_training_trace(self.source, expression).text() + END)
         return Row(question + response, [False] * len(question) + [True] * len(response))
 

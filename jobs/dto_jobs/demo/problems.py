@@ -26,11 +26,19 @@ GRADES = {"easy": Grade(3, 4, 0.0), "medium": Grade(3, 4, 0.4), "hard": Grade(4,
 
 
 def draw_expression(source: random.Random, level: str) -> Expression:
-    """Draw an expression whose running values, exact and quick, all have at most two digits."""
+    """Draw an expression whose running values, exact and quick, all have at most two digits.
+
+    Its value differs from where it starts: what the model answers without thinking is never right by luck.
+    """
     while True:
         expression = _draw(source, GRADES[level])
         values = expression.exact_values() + expression.quick_values()
-        if min(values) >= 0 and max(values) <= HIGHEST and _shows(level, expression):
+        if (
+            min(values) >= 0
+            and max(values) <= HIGHEST
+            and _shows(level, expression)
+            and values[0] != expression.value()
+        ):
             return expression
 
 

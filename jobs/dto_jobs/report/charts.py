@@ -14,13 +14,15 @@ from dto_jobs.report.words import count, percent
 
 WIDTH = 360.0
 BINS = 24
+MOST_CROSSES = 8
+"""Slices whose intervals are drawn; the crosses of more would hide each other."""
 # A label's size on the page, to keep labels apart: letters are about half as wide as they are high.
 LETTER, LINE = 5.4, 11.0
 
 
 def slice_name(part: Slice) -> str:
-    """Return a slice's name: `all`, a benchmark, a level."""
-    return " · ".join(filter(None, (part.benchmark, part.level))) or "all"
+    """Return a slice's short name: its level, else its benchmark, else `all`."""
+    return part.level or part.benchmark or "all"
 
 
 # Accuracy against tokens
@@ -37,7 +39,7 @@ def scatter(slices: Sequence[Slice]) -> Markup:
     y = Scale(low, min(1.0, max(accuracies) + 0.05), height - 36, 12)
     marks = [*_axes(x, y, "tokens per answer", height)]
     for part in slices:
-        marks += _move(part, x, y)
+        marks += _move(part, x, y, crosses=len(slices) <= MOST_CROSSES)
     names = [(slice_name(part), x(part.tuned.tokens.value), y(part.tuned.accuracy.value)) for part in slices]
     taken = [(x(m.tokens.value) - 4, y(m.accuracy.value) - 4, 8.0, 8.0) for m in models]
     marks += _apart(names, taken)
@@ -53,14 +55,15 @@ def _told(part: Slice) -> str:
     )
 
 
-def _move(part: Slice, x: Scale, y: Scale) -> Iterable[Markup]:
+def _move(part: Slice, x: Scale, y: Scale, *, crosses: bool) -> Iterable[Markup]:
     base, tuned = part.base, part.tuned
     for model, style in ((base, "base"), (tuned, "tuned")):
         across, up = x(model.tokens.value), y(model.accuracy.value)
         left, right = (x(bound) for bound in _ends(model.tokens))
         bottom, top = (y(bound) for bound in _ends(model.accuracy))
-        yield line(left, up, right, up, f"whisker {style}")
-        yield line(across, bottom, across, top, f"whisker {style}")
+        if crosses:
+            yield line(left, up, right, up, f"whisker {style}")
+            yield line(across, bottom, across, top, f"whisker {style}")
     start = x(base.tokens.value), y(base.accuracy.value)
     end = x(tuned.tokens.value), y(tuned.accuracy.value)
     yield path([start, end], "move")

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from dto_jobs.core.analysis import all_trajectories
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import CostResults, EvaluationResults, GateResults, Regime, RegimeResults, Results, Slice
-from dto_jobs.report.words import bounds, change, count, flops, percent, points, typeset
+from dto_jobs.report.charts import slice_name
+from dto_jobs.report.words import bounds, change, count, flops, percent, points, rough, typeset
 
 
 class Headline(NamedTuple):
@@ -30,7 +31,7 @@ def headline(results: Results) -> Headline:
 
 def _compared(results: Results, evaluation: EvaluationResults) -> Headline:
     overall = evaluation.overall
-    sentences = [_accuracy_sentence(overall), _token_sentence(overall), _flops_sentence(overall)]
+    sentences = [_accuracy_sentence(overall), *_losers(evaluation), _token_sentence(overall), _flops_sentence(overall)]
     if results.gate is not None:
         sentences.append(_gate_sentence(results.gate))
     if results.cost is not None:
@@ -77,8 +78,16 @@ def _token_sentence(overall: Slice) -> str:
     tokens = overall.token_change
     return (
         f"An answer takes {count(overall.tuned.tokens.value)} tokens instead of {count(overall.base.tokens.value)}: "
-        f"{change(tokens.value)} ({bounds(tokens, 100, 0, sign=True)})."
+        f"{change(tokens.value, 1)} ({bounds(tokens, 100, 1, sign=True)})."
     )
+
+
+def _losers(evaluation: EvaluationResults) -> Iterator[str]:
+    """Name the slices where accuracy fell beyond doubt, which a good mean could hide."""
+    losers = [part for part in evaluation.slices[1:] if _direction(part.accuracy_difference) < 0]
+    if losers:
+        told = ", ".join(f"{slice_name(part)} ({points(part.accuracy_difference.value)})" for part in losers)
+        yield f"Accuracy fell clearly on: {told}."
 
 
 def _flops_sentence(overall: Slice) -> str:
@@ -98,8 +107,8 @@ def _gate_sentence(gate: GateResults) -> str:
 def _pays_back(cost: CostResults) -> str:
     if cost.break_even_answers is None:
         return f"The run took {flops(cost.total.flops)} and does not pay back: an answer costs no less than before."
-    answers = count(cost.break_even_answers)
-    return f"The run took {flops(cost.total.flops)} and has paid for itself after {answers} answers of this kind."
+    answers = rough(cost.break_even_answers)
+    return f"The run took {flops(cost.total.flops)} and has paid for itself after about {answers} answers of this kind."
 
 
 # The traces alone
@@ -111,9 +120,8 @@ def _analysed(results: Results, regimes: RegimeResults) -> Headline:
     sentences = [*_sampled(results), *_could_stop(results), *_compressed(regimes.right), *_rescued(regimes.wrong)]
     if results.cost is not None:
         sentences.append(f"Finding that out took {flops(results.cost.total.flops)}; nothing was trained.")
-    optimized = regimes.right.optimized + regimes.wrong.optimized
-    if not optimized:
-        return Headline("No trace could be shortened", tuple(sentences))
+    if saved <= 0:
+        return Headline("Optimizing these traces would save no tokens", tuple(sentences))
     return Headline(f"These traces could do with {percent(saved, 0)} fewer tokens", tuple(sentences))
 
 
@@ -140,8 +148,8 @@ def _compressed(right: Regime) -> Iterator[str]:
     if right.overall is not None:
         tokens, attention = right.overall.tokens, right.overall.attention_flops
         yield (
-            f"Of {count(right.traces)} right traces {count(right.optimized)} were shortened and stay right: over all of "
-            f"them {change(tokens.after / tokens.before - 1)} tokens ({bounds(tokens.change, 100, 0, sign=True)}) "
+            f"Of {count(right.traces)} right traces {count(right.optimized)} were shortened and stay right: over all "
+            f"of them {change(tokens.after / tokens.before - 1)} tokens ({bounds(tokens.change, 100, 0, sign=True)}) "
             f"and {change(attention.after / attention.before - 1)} attention FLOPs."
         )
 

@@ -11,15 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dto_jobs.core.cost import FORMULA
-from dto_jobs.core.records import PrunedTrace
+from dto_jobs.core.records import PrunedTrace, SearchedTrace
 from dto_jobs.core.results import EvaluationResults, Results, Slice
 from dto_jobs.report import charts, words
-from dto_jobs.report.examples import example, kinds
+from dto_jobs.report.examples import Compared, answer_example, kinds, trace_example
 from dto_jobs.report.headline import headline
 
 KIND_COLOURS = 8
-MOST_SLICES = 14
-"""Slices in one scatter; more could not be told apart."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class ReportInput:
     """What made it: package and library versions, the model's digest."""
     traces: Sequence[PrunedTrace] = ()
     """A sample, for the curves and the examples."""
+    answers: Sequence[Compared] = ()
+    """A sample of answers to the evaluation's problems, by both models."""
     lengths: Sequence[Lengths] = ()
     training: Sequence[Mapping[str, float]] = ()
     """What the trainer noted, step by step: `step` and figures such as `loss`."""
@@ -50,14 +50,15 @@ class ReportInput:
     """What a reader must know besides, such as what is planted in a made-up model."""
     threshold: float = 0.5
     """The share of right answers that made an exit."""
-    curves: int = 12
+    curves: int = 9
     """At most so many curves are drawn."""
 
 
 def render(report: ReportInput) -> str:
     """Return the page. All text of models and people is escaped."""
-    examples = [example(trace) for trace in report.traces]
-    colours = {kind: index % KIND_COLOURS for index, kind in enumerate(kinds(examples))}
+    examples = [trace_example(trace) for trace in report.traces]
+    answers = [answer_example(compared) for compared in report.answers]
+    colours = {kind: index % KIND_COLOURS for index, kind in enumerate(kinds([*examples, *answers]))}
     script = _source("filter.js")
     return (
         _environment()
@@ -68,10 +69,10 @@ def render(report: ReportInput) -> str:
             headline=headline(report.results),
             examples=examples,
             colours=colours,
-            levels=sorted({one.level for one in examples if one.level}),
+            answers=answers,
             curves=_curves(report),
-            scatters=_scatters(report.results.evaluation),
-            rechecks=_rechecks(report.results.evaluation),
+            names=_names(report.results.evaluation),
+            groups=_groups(report.results.evaluation),
             losses=_losses(report.training),
             formula=FORMULA,
             style=Markup(_source("style.css")),  # noqa: S704 - a file of this package
@@ -82,31 +83,57 @@ def render(report: ReportInput) -> str:
     )
 
 
-def _curves(report: ReportInput) -> list[Markup]:
-    """Return curves of the traces that show most: with an exit first, the longest first."""
+def _curves(report: ReportInput) -> list[tuple[str, Markup]]:
+    """Return curves, with their names, of the traces that show most: with an exit first, the longest first."""
     searched = [trace.ended.trace for trace in report.traces if trace.ended.trace.boundaries]
     searched.sort(key=lambda trace: (trace.exit is None, -len(trace.boundaries)))
-    return [charts.curve(trace, report.threshold) for trace in searched[: report.curves]]
+    return [(_curve_name(trace), charts.curve(trace, report.threshold)) for trace in searched[: report.curves]]
 
 
-def _scatters(evaluation: EvaluationResults | None) -> list[tuple[str, Markup]]:
-    """Return one scatter of everything and the benchmarks, and one of each benchmark's levels."""
+def _curve_name(trace: SearchedTrace) -> str:
+    right = "was right" if trace.response.correct else "was wrong"
+    return " · ".join(filter(None, (trace.response.id, trace.response.problem.level, right)))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Slices that belong into one picture."""
+
+    name: str
+    scatter: Markup
+    rechecks: Markup
+
+
+def _groups(evaluation: EvaluationResults | None) -> list[_Group]:
+    """Return everything with the benchmarks, and each benchmark's levels; all in one where there is one benchmark."""
     if evaluation is None:
         return []
     groups: dict[str, list[Slice]] = {}
+    several = len(_benchmarks(evaluation)) > 1
     for part in evaluation.slices:
-        groups.setdefault(part.benchmark if part.level else "", []).append(part)
-    if len(groups) == 2 and len(groups.get("", [])) == 1:
-        # One benchmark: its levels belong beside the whole.
-        return [("", charts.scatter(evaluation.slices[:MOST_SLICES]))]
-    return [(name, charts.scatter(parts[:MOST_SLICES])) for name, parts in groups.items()]
+        name = (part.benchmark if part.level else "all, and by benchmark") if several else ""
+        groups.setdefault(name, []).append(part)
+    return [_Group(name, charts.scatter(parts), _rechecks(parts)) for name, parts in groups.items()]
 
 
-def _rechecks(evaluation: EvaluationResults | None) -> Markup | None:
+def _rechecks(slices: Sequence[Slice]) -> Markup:
+    rows = [charts.Row(charts.slice_name(part), part.base.rechecks, part.tuned.rechecks) for part in slices]
+    return charts.dumbbells(rows, "re-checks per answer")
+
+
+def _benchmarks(evaluation: EvaluationResults) -> set[str]:
+    return {part.benchmark for part in evaluation.slices if part.benchmark}
+
+
+def _names(evaluation: EvaluationResults | None) -> list[str]:
+    """Return each slice's name, with the benchmark before the level where there are several."""
     if evaluation is None:
-        return None
-    rows = [charts.Row(charts.slice_name(part), part.base.rechecks, part.tuned.rechecks) for part in evaluation.slices]
-    return charts.dumbbells(rows[:MOST_SLICES], "re-checks per answer")
+        return []
+    several = len(_benchmarks(evaluation)) > 1
+    return [
+        f"{part.benchmark} · {part.level}" if several and part.level else charts.slice_name(part)
+        for part in evaluation.slices
+    ]
 
 
 def _losses(noted: Sequence[Mapping[str, float]]) -> list[tuple[str, Markup]]:
@@ -132,9 +159,9 @@ def _environment() -> Environment:
     )
     filters: dict[str, Callable[..., Any]] = {
         name: getattr(words, name)
-        for name in ("bounds", "change", "count", "flops", "percent", "points", "seconds", "typeset")
+        for name in ("bounds", "change", "count", "flops", "percent", "points", "rough", "seconds", "typeset")
     }
     # `count` is jinja's own word for a length.
     environment.filters |= {name if name != "count" else "number": made for name, made in filters.items()}
-    environment.globals |= {"slice_name": charts.slice_name, "lengths": charts.lengths, "positions": charts.positions}
+    environment.globals |= {"lengths": charts.lengths, "positions": charts.positions}
     return environment

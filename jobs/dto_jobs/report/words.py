@@ -19,6 +19,11 @@ def count(value: float | None, digits: int = 0) -> str:
     return NOTHING if value is None else typeset(f"{value:,.{digits}f}")
 
 
+def rough(value: float | None) -> str:
+    """Return a number to three significant digits; a dash for none."""
+    return NOTHING if value is None else count(float(f"{value:.3g}"), 0 if value >= 10 else 1)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share in per cent."""
     return NOTHING if share is None else typeset(f"{100 * share:.{digits}f}{NARROW}%")

@@ -7,9 +7,12 @@ from pydantic import Field
 
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.records import Answer, Problem
-from dto_jobs.core.segmentation import count_rechecks, segment, split_thinking
+from dto_jobs.core.segmentation import Segmentation, count_rechecks, segment, split_thinking
 from dto_jobs.dialogue import Dialogue, hold
 from dto_jobs.stage import Completion, Ports, Request, Stage
+
+# Merging patterns down to a limit would hide re-checks.
+EVERY_PATTERN = Segmentation(max_patterns=4096)
 
 
 class Evaluation(Stage):
@@ -66,5 +69,5 @@ class Evaluation(Stage):
             correct=graded.correct,
             answer=graded.answer,
             text=completion.text,
-            rechecks=count_rechecks(segment(thinking)),
+            rechecks=count_rechecks(segment(thinking, EVERY_PATTERN)),
         )

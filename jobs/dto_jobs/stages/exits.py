@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dto_jobs.core.exit_point import Ask, Strategy, search
 from dto_jobs.core.answers import boxed
+from dto_jobs.core.exit_point import Ask, Strategy, search
 from dto_jobs.core.grading import Grader, grader
 from dto_jobs.core.records import Pattern, Response, SearchedTrace
 from dto_jobs.core.segmentation import Segmentation, segment, split_thinking

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.records import ImportedTrace, Response
-from dto_jobs.core.segmentation import CLOSE, OPEN, split_thinking
+from dto_jobs.core.segmentation import CLOSE, OPEN, drop_opening, split_thinking
+from dto_jobs.problem_source import TraceSource
 from dto_jobs.stage import Ports, Stage
 
 
@@ -15,6 +16,9 @@ class Importing(Stage):
     reads: ClassVar = ImportedTrace
     writes: ClassVar = Response
 
+    source: TraceSource
+    """Where the log is."""
+
     def run(self, records: Iterable[ImportedTrace], ports: Ports) -> Iterator[Sequence[Response]]:
         """Yield one response per trace."""
         for trace in records:
@@ -23,7 +27,7 @@ class Importing(Stage):
     def _response(self, trace: ImportedTrace, ports: Ports) -> Response:
         prompt = ports.engine.render(trace.problem.question)
         marked = trace.text.lstrip().startswith(OPEN) or CLOSE in trace.text or ports.engine.thinking
-        text = trace.text.lstrip().removeprefix(OPEN).lstrip("\n") if marked else trace.text
+        text = drop_opening(trace.text) if marked else trace.text
         _, answer = split_thinking(text, opened=marked)
         graded = grade(grader(trace.problem.grader), answer, trace.problem.answer)
         return Response(

@@ -9,6 +9,7 @@ from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.records import Problem, Response
 from dto_jobs.core.segmentation import split_thinking
 from dto_jobs.dialogue import Dialogue, hold
+from dto_jobs.problem_source import TraceSource
 from dto_jobs.stage import Completion, Ports, Request, Stage
 
 
@@ -27,6 +28,9 @@ class Rollout(Stage):
     """Nucleus: the smallest set of tokens with this probability is sampled from."""
     max_tokens: int = Field(default=8192, ge=1)
     """Longest response; one that reaches it is cut and counts as no answer."""
+
+    imported: TraceSource | None = Field(default=None, alias="import")
+    """Take logged responses in place of sampling."""
 
     def run(self, records: Iterable[Problem], ports: Ports) -> Iterator[Sequence[Response]]:
         """Yield the responses of each problem."""

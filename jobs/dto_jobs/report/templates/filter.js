@@ -1,7 +1,8 @@
 "use strict";
 // Without this script every example is shown; with it they can be narrowed down.
-for (const form of document.querySelectorAll("form.filter")) {
-  const examples = [...document.querySelectorAll("details.example")];
+for (const browser of document.querySelectorAll(".browser")) {
+  const form = browser.querySelector("form.filter");
+  const examples = [...browser.querySelectorAll("details.example")];
   const choices = [...form.querySelectorAll("select")];
   const show = () => {
     for (const example of examples) {

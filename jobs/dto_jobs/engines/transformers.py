@@ -1,0 +1,225 @@
+"""Completions by a Hugging Face causal language model in this process, on a CPU or any device.
+
+The forward pass is transformers' own; batch, cache and sampling are ours. The batch is refilled as texts end, beginnings
+shared within a family are computed once, and every completion follows from its request alone: its chance is a hash of
+the request's key, and rows do not touch each other's bits (attention.py says how far).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from dto_jobs.core.cost import ModelShape
+from dto_jobs.engines.attention import KEYS, NAME, ROWS, round_up, visible
+from dto_jobs.engines.batch import Batch, Row
+from dto_jobs.engines.model_sources import check_folder
+from dto_jobs.engines.prefixes import Prefixes
+from dto_jobs.engines.stops import Stops
+from dto_jobs.errors import InputError
+from dto_jobs.model_source import ModelSource, TransformersEngine
+from dto_jobs.stage import Completion, Feed, Request
+
+OPEN, CLOSE = "<think>", "</think>"
+REFILL = 16
+"""The batch is refilled when one in so many places is free: prompts that enter together cost less."""
+LOGITS = 1 << 27
+"""Most logits held at once while scoring."""
+
+
+class Transformers:
+    """An engine that runs one model through transformers."""
+
+    def __init__(self, model: Any, tokenizer: Any, settings: TransformersEngine) -> None:  # noqa: ANN401 - untyped library
+        self._model = model
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._context = min(
+            model.config.max_position_embeddings, settings.context or model.config.max_position_embeddings
+        )
+        self._ends = _ends(model, tokenizer)
+        self._stops = Stops(tokenizer, model.config.vocab_size)
+        self._encode = lru_cache(maxsize=1024)(self._tokens)
+        self.shape = shape(model)
+        self.thinking = len(self._tokens(CLOSE)) == 1
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def render(self, question: str) -> str:
+        """Return the chat template rendered to text, ending where the response starts, thinking opened."""
+        chat = [{"role": "user", "content": question}]
+        text = str(self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+        start = text.rpartition(question.strip())[2]
+        # R1's first template ends before the mark that its second one ends with.
+        return text if not self.thinking or start.rstrip().endswith(OPEN) else f"{text}{OPEN}\n"
+
+    def count(self, text: str) -> int:
+        """Return how many tokens the text is, without special tokens added."""
+        return len(self._tokens(text))
+
+    def complete(self, feed: Feed) -> Iterator[Completion]:
+        """Yield completions as they finish; a call is a function of its requests alone, nothing is kept between calls."""
+        prefixes = Prefixes(self._settings.prefix_cache_mebibytes << 20)
+        with torch.inference_mode():
+            batch = Batch(self._model, self._settings.slots, prefixes)
+        waiting: deque[Row] = deque()
+        while True:
+            free = self._settings.slots - len(batch.rows) - len(waiting)
+            if not batch.rows or free * REFILL >= self._settings.slots:
+                rows, refused = self._rows(feed(free) if free else ())
+                waiting.extend(rows)
+                yield from refused
+                self._admit(batch, waiting)
+                if not batch.rows:
+                    if refused:
+                        continue
+                    return
+            yield from self._step(batch)
+
+    def _rows(self, requests: Sequence[Request]) -> tuple[list[Row], list[Completion]]:
+        """Return rows for the requests, and at once the completions of those that do not fit the context."""
+        rows, refused = [], []
+        for request in requests:
+            prompt = self._encode(request.prompt)
+            limit = min(request.max_tokens, self._context - len(prompt))
+            if prompt and limit > 0:
+                rows.append(Row(request, prompt, limit))
+            else:
+                # Nothing of the prompt was computed, and `cached` is what was not computed.
+                refused.append(Completion(request.key, "", 0, len(prompt), len(prompt), finished=False))
+        return rows, refused
+
+    def _admit(self, batch: Batch, waiting: deque[Row]) -> None:
+        """Let rows in, as many as there is memory for if every text becomes as long as it may."""
+        budget = self._settings.cache_mebibytes << 20
+        longest = max((len(row.prompt) + row.limit for row in batch.rows), default=0)
+        entering: list[Row] = []
+        while waiting:
+            longest = max(longest, len(waiting[0].prompt) + waiting[0].limit)
+            places = len(batch.rows) + len(entering) + 1
+            if places > 1 and places * round_up(longest, KEYS) * batch.cache.position_bytes > budget:
+                break
+            entering.append(waiting.popleft())
+        if entering:
+            with torch.inference_mode():
+                batch.enter(entering)
+
+    def _step(self, batch: Batch) -> Iterator[Completion]:
+        with torch.inference_mode():
+            batch.step()
+            ended = [(place, done) for place, row in enumerate(batch.rows) if (done := self._ended(row))]
+            batch.leave([place for place, _ in ended])
+        for _, completion in ended:
+            yield completion
+
+    def _ended(self, row: Row) -> Completion | None:
+        drawn = row.drawn
+        if drawn[-1] in self._ends:
+            return self._completion(row, self._stops.text(drawn[:-1]), finished=True)
+        if row.request.stop and (text := self._stops.cut(drawn, row.request.stop)) is not None:
+            return self._completion(row, text, finished=True)
+        if len(drawn) == row.limit:
+            return self._completion(row, self._stops.text(drawn), finished=False)
+        return None
+
+    def _completion(self, row: Row, text: str, *, finished: bool) -> Completion:
+        return Completion(row.request.key, text, len(row.drawn), len(row.prompt), row.cached, finished=finished)
+
+    def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        """Return the mean natural log-probability of each continuation's tokens; nan where there are none or too many."""
+        pairs = [(self._encode(prompt), self._tokens(continuation)) for prompt, continuation in texts]
+        fitting = [place for place, (prompt, then) in enumerate(pairs) if self._scorable(prompt, then)]
+        scores = [float("nan")] * len(pairs)
+        size = self._model.config.vocab_size
+        fitting.sort(key=lambda place: len(pairs[place][0]) + len(pairs[place][1]))
+        while fitting:
+            length = len(pairs[fitting[-1]][0]) + len(pairs[fitting[-1]][1])
+            chunk = fitting[-max(1, LOGITS // (length * size)) :]
+            del fitting[-len(chunk) :]
+            for place, value in zip(chunk, self._score([pairs[place] for place in chunk]), strict=True):
+                scores[place] = value
+        return scores
+
+    def _scorable(self, prompt: list[int], continuation: list[int]) -> bool:
+        return bool(prompt) and bool(continuation) and len(prompt) + len(continuation) <= self._context
+
+    @torch.inference_mode()
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[float]:
+        longest = round_up(max(len(prompt) + len(then) for prompt, then in pairs), ROWS)
+        tokens = torch.zeros(len(pairs), longest, dtype=torch.long)
+        for row, (prompt, then) in zip(tokens, pairs, strict=True):
+            row[: len(prompt) + len(then)] = torch.tensor(prompt + then)
+        device = self._model.device
+        positions = torch.arange(longest, device=device)[None]
+        keep = longest - min(len(prompt) for prompt, _ in pairs) + 1
+        logits = self._model(
+            input_ids=tokens.to(device),
+            attention_mask=visible(positions, round_up(longest, KEYS), self._model.dtype),
+            position_ids=positions,
+            use_cache=False,
+            logits_to_keep=keep,
+        ).logits
+        return [
+            _mean_log_probability(row[len(prompt) - 1 - (longest - keep) :], then)
+            for row, (prompt, then) in zip(logits, pairs, strict=True)
+        ]
+
+
+def _mean_log_probability(logits: torch.Tensor, then: list[int]) -> float:
+    chosen = torch.tensor(then, device=logits.device)[:, None]
+    return float(logits[: len(then)].float().log_softmax(-1).gather(1, chosen).mean())
+
+
+def shape(model: Any) -> ModelShape:  # noqa: ANN401 - untyped library
+    """Return the numbers that the model's FLOPs follow from."""
+    config = model.config
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    weights = {id(weight): weight.numel() for weight in model.parameters() if weight.dim() == 2}
+    weights.pop(id(embedding), None)
+    weights[id(head)] = head.numel()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return ModelShape(
+        parameters=sum(weights.values()), layers=config.num_hidden_layers, width=config.num_attention_heads * size
+    )
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401 - untyped library
+    named = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
+    ends = frozenset(token for one in named for token in (one if isinstance(one, list) else [one]) if token is not None)
+    if not ends:
+        raise InputError("the model names no end mark: set eos_token_id in its generation_config.json")
+    return ends
+
+
+def load(folder: Path, settings: TransformersEngine, source: ModelSource) -> Transformers:
+    """Return an engine with the model of a folder; InputError where it cannot be used."""
+    check_folder(folder)
+    transformers.utils.logging.disable_progress_bar()
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = source.dtype if source.dtype != "auto" or device != "cpu" else "float32"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=NAME,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+        raise InputError(f"{folder}: transformers cannot load this model: {problem}") from problem
+    tokenizer.chat_template = source.chat_template or tokenizer.chat_template
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"{folder} has no chat template (chat_template.jinja or in tokenizer_config.json); "
+            "add one, or write one into spec.model.chatTemplate"
+        )
+    if set(getattr(model.config, "layer_types", None) or ()) - {"full_attention"}:
+        raise InputError(f"{folder}: layers other than full attention are not supported by this engine; use vllm")
+    return Transformers(model.eval().to(device), tokenizer, settings)

@@ -1,0 +1,106 @@
+"""The page in a real browser: it shows the numbers, complains of nothing, and fits a phone."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from dto_jobs.core.results import Results
+from dto_jobs.report.page import ReportInput, render
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+HOSTILE = "</pre><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+
+if CHROMIUM is None and not os.environ.get("CI"):
+    pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)", allow_module_level=True)
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Opens files in headless Chromium."""
+
+    folder: Path
+
+    def open(self, page: str, *options: str) -> tuple[str, list[str]]:
+        """Return the document as the browser holds it, and what was written to its console."""
+        assert CHROMIUM is not None, "CI must have Chromium"
+        file = self.folder / "page.html"
+        file.write_text(page, encoding="utf-8")
+        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+        profile = f"--user-data-dir={self.folder / 'profile'}"
+        done = subprocess.run(
+            [*command, profile, *options, "--dump-dom", file.as_uri()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Browser:
+    return Browser(tmp_path)
+
+
+def test_a_broken_page_would_be_noticed(browser: Browser) -> None:
+    _, console = browser.open("<script>undefinedName()</script>")
+    assert any("undefinedName" in line for line in console)
+
+
+def test_the_page_shows_its_numbers_and_complains_of_nothing(browser: Browser, report: ReportInput) -> None:
+    document, console = browser.open(render(report))
+    overall = report.results.evaluation.overall
+    assert console == []
+    assert f"{100 * overall.tuned.accuracy.value:.1f}&nbsp;%" in document
+    assert f"{100 * overall.accuracy_difference.value:+.1f} points" in document
+    assert f"{overall.tuned.tokens.value:,.0f}" in document
+    assert document.count("<svg") == render(report).count("<svg")
+
+
+def test_an_analysis_page_complains_of_nothing(browser: Browser, report: ReportInput, analysis: Results) -> None:
+    document, console = browser.open(render(replace(report, results=analysis, lengths=(), training=())))
+    assert console == []
+    assert "fewer tokens" in document
+
+
+def test_examples_can_be_narrowed_down_by_regime(browser: Browser, report: ReportInput) -> None:
+    # A choice made before the script starts, as when a browser restores a page.
+    document, console = browser.open(
+        render(report).replace("<option>wrong</option>", "<option selected>wrong</option>")
+    )
+    wrong = sum(not trace.ended.trace.response.correct for trace in report.traces)
+    shown = re.findall(r'<details class="example" data-regime="(\w+)" data-level="\w*"(?: open="")?>', document)
+    assert console == []
+    assert shown == ["wrong"] * wrong
+    assert f"{wrong} of {len(report.traces)} shown" in document
+
+
+def test_hostile_text_does_not_run(browser: Browser, report: ReportInput) -> None:
+    document, console = browser.open(render(replace(report, settings=HOSTILE, notes=[HOSTILE])))
+    assert console == []
+    assert "<title>taken" not in document
+
+
+def test_the_page_s_policy_stops_a_script_that_slipped_through(browser: Browser, report: ReportInput) -> None:
+    document, console = browser.open(render(report).replace("</main>", f"{HOSTILE}</main>"))
+    assert "<title>taken" not in document
+    assert any("Content Security Policy" in line for line in console)
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_nothing_makes_the_page_scroll_sideways(browser: Browser, report: ReportInput, width: int) -> None:
+    (browser.folder / "inner.html").write_text(render(report), encoding="utf-8")
+    frame = f"""<iframe src="inner.html" width="{width}" height="800" style="border:0"></iframe><p id="found"></p>
+    <script>onload = () => {{
+      const page = document.querySelector("iframe").contentDocument.documentElement;
+      document.querySelector("#found").textContent = `page ${{page.scrollWidth}} in ${{page.clientWidth}}`;
+    }}</script>"""
+    document, console = browser.open(frame, "--allow-file-access-from-files", "--window-size=1600,900")
+    [(page, window)] = re.findall(r"page (\d+) in (\d+)", document)
+    assert console == []
+    assert int(page) <= int(window) <= width

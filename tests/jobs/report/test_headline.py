@@ -1,0 +1,65 @@
+import pytest
+
+from dto_jobs.core.interval import Interval
+from dto_jobs.core.results import EvaluationResults, RegimeResults, Results
+from dto_jobs.report.headline import headline
+
+
+def made(won: Results, accuracy: tuple[float, float, float], tokens: tuple[float, float, float]) -> Results:
+    """Return results whose overall differences are (value, low, high)."""
+    difference, change = (Interval(value=v, low=a, high=b, n=600) for v, a, b in (accuracy, tokens))
+    overall = won.evaluation.overall.model_copy(update={"accuracy_difference": difference, "token_change": change})
+    return won.model_copy(update={"evaluation": EvaluationResults(slices=(overall,))})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "tokens", "title"),
+    [
+        ((0.09, 0.06, 0.12), (-0.55, -0.57, -0.53), "55 % fewer tokens, and accuracy up 9.0 points"),
+        ((-0.09, -0.12, -0.06), (-0.55, -0.57, -0.53), "55 % fewer tokens, but accuracy down 9.0 points"),
+        ((0.01, -0.02, 0.04), (-0.55, -0.57, -0.53), "55 % fewer tokens, no clear change in accuracy (+1.0 points)"),
+        ((0.09, 0.06, 0.12), (0.10, 0.05, 0.15), "10 % more tokens, but accuracy up 9.0 points"),
+        ((-0.09, -0.12, -0.06), (0.10, 0.05, 0.15), "10 % more tokens, and accuracy down 9.0 points"),
+        ((0.09, 0.06, 0.12), (-0.02, -0.05, 0.01), "No clear change in tokens, and accuracy up 9.0 points"),
+    ],
+)
+def test_the_title_claims_only_what_the_intervals_bear_out(
+    won: Results, accuracy: tuple[float, float, float], tokens: tuple[float, float, float], title: str
+) -> None:
+    assert headline(made(won, accuracy, tokens)).title.replace("\N{NO-BREAK SPACE}", " ") == title
+
+
+def test_a_value_without_interval_is_no_clear_change(won: Results) -> None:
+    overall = won.evaluation.overall
+    alone = {"accuracy_difference": Interval(value=1, n=1), "token_change": Interval(value=-0.5, n=1)}
+    results = won.model_copy(update={"evaluation": EvaluationResults(slices=(overall.model_copy(update=alone),))})
+    assert headline(results).title == "No clear change in tokens, no clear change in accuracy (+100.0 points)"
+
+
+def test_a_refusal_gives_its_reasons(lost: Results) -> None:
+    sentences = " ".join(headline(lost).sentences)
+    assert "The gate refuses the tuned model: accuracy changed by" in sentences
+    assert "does not pay back" in sentences
+
+
+def test_a_slice_that_fell_is_named_even_when_the_mean_rose(won: Results) -> None:
+    first, *others = won.evaluation.slices
+    fallen = others[0].model_copy(update={"accuracy_difference": Interval(value=-0.2, low=-0.25, high=-0.15, n=200)})
+    results = won.model_copy(update={"evaluation": EvaluationResults(slices=(first, fallen, *others[1:]))})
+    assert f"Accuracy fell clearly on: {fallen.level} (\N{MINUS SIGN}20.0)." in headline(results).sentences
+    assert not any("fell clearly" in sentence for sentence in headline(won).sentences)
+
+
+def test_an_analysis_tells_of_both_regimes(analysis: Results) -> None:
+    found = headline(analysis)
+    assert found.title.startswith("These traces could do with")
+    text = " ".join(found.sentences)
+    assert "right traces 17 were shortened" in text
+    assert "wrong traces" in text
+    assert "nothing was trained" in text
+
+
+def test_traces_that_cannot_be_shortened_are_not_praised(analysis: Results) -> None:
+    right = analysis.regimes.right.model_copy(update={"traces": 0, "optimized": 0, "overall": None})
+    results = analysis.model_copy(update={"regimes": RegimeResults(right=right, wrong=right)})
+    assert headline(results).title == "Optimizing these traces would save no tokens"
