@@ -1,3 +1,4 @@
+import html
 import re
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ HOSTILE = """</span></details><script>document.title='taken'</script><img src=x 
 def visible(page: str) -> str:
     """Return the page's text, without style, script and tags."""
     text = re.sub(r"<(style|script).*?</\1>", " ", page, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text))
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)))
 
 
 def hostile(trace: PrunedTrace) -> PrunedTrace:
@@ -54,7 +55,7 @@ def compared(trace: PrunedTrace) -> Compared:
 def test_a_page_names_the_measured_numbers(report: ReportInput) -> None:
     text = visible(render(report))
     overall = report.results.evaluation.overall
-    assert f"{100 * overall.tuned.accuracy.value:.1f}\N{NO-BREAK SPACE}%" in text
+    assert f"{100 * overall.tuned.accuracy.value:.1f}" in text
     assert f"{overall.base.tokens.value:,.0f}" in text
     assert f"{100 * overall.accuracy_difference.value:+.1f} points" in text
     assert "gate accepts" in text
