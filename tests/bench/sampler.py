@@ -5,6 +5,7 @@
 
 import json
 import statistics
+import sys
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +21,7 @@ from dto_jobs.stage import Request
 
 REQUESTS = 512
 MAX_TOKENS = 480
-BATCHES = (64, 128, 256)
+BATCHES = (32, 64, 128, 256)
 SLOTS = 256
 REPETITIONS = 5
 
@@ -39,9 +40,6 @@ def rows() -> list[dict[str, Any]]:
     for _ in range(REPETITIONS):
         ours.append(engine_speed(engine, asked))
         theirs.append(generate_speed(plain, tokenizer, asked, best))
-    print(
-        f"sampler: {statistics.median(ours):,.0f} tokens/s; generate, batches of {best}: {statistics.median(theirs):,.0f}"
-    )
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
     return [
         {
@@ -90,5 +88,4 @@ def _length(row: list[int], end: int) -> int:
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print(json.dumps(row))
+    sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows()))

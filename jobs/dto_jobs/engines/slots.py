@@ -8,7 +8,7 @@ from transformers import Cache, PreTrainedConfig
 from dto_jobs.engines.attention import KEYS, ROWS, round_up, visible
 
 
-class SlotCache(Cache):  # type: ignore[misc]  # transformers is not typed here
+class SlotCache(Cache):
     """A transformers cache whose rows are texts of different lengths.
 
     `block` is [2 · layers, rows, key heads, capacity, head size]: keys and values of a layer lie one after the other.
@@ -32,7 +32,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is not typed here
     def position_bytes(self) -> int:
         """Bytes that one token of one row takes."""
         layers, _, heads, size = self._form
-        return layers * heads * size * self.block.element_size()
+        return int(layers * heads * size * self.block.element_size())
 
     @property
     def capacity(self) -> int:
