@@ -38,7 +38,9 @@ _SPACES = re.compile(r"(?:(?<!\\)\\[,;:> ]|\\q?quad(?![A-Za-z])|[\s~])+")
 _WORDS = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|rm)\s*\{([^{}\"]*)\}")
 _PARENTHESIZED = re.compile(r"\(\w\)")
 _SIZES = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle)(?![A-Za-z])\.?|\\!\s*|\\?\$|\*\*")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\{[^{}]*\}|\d|[A-Za-z])\s*(\{[^{}]*\}|\d|[A-Za-z])")
+_SHORT_FRACTION = re.compile(
+    r"\\frac\s*(\{[^{}]*\}|\d|[A-Za-z]|\\pi(?![A-Za-z]))\s*(\{[^{}]*\}|\d|[A-Za-z]|\\pi(?![A-Za-z]))"
+)
 _SHORT_ROOT = re.compile(r"\\sqrt\s*([0-9A-Za-z])")
 _SYNONYMS = (
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
@@ -224,14 +226,15 @@ def listing(spelled: str) -> Listing | None:
     r"""Read a tuple, interval, set or bare list (`1 and 2`, `\pm 3`); None for a single value, parenthesized or not."""
     items = _split(spelled)
     if len(items) > 1:
-        return Listing("", "", items)
+        return Listing("", "", _signed(items))
     opening = next((mark for mark in ("\\{", "(", "[") if spelled.startswith(mark)), "")
     closing = next((mark for mark in ("\\}", ")", "]") if spelled.endswith(mark)), "")
-    if not opening or not closing:
-        return None
-    items = _split(spelled[len(opening) : -len(closing)])
-    is_set = opening == "\\{" and not _BUILDER.search(spelled)
-    return Listing(opening, closing, items) if len(items) > 1 or is_set else None
+    if opening and closing:
+        inner = _signed(_split(spelled[len(opening) : -len(closing)]))
+        is_set = opening == "\\{" and not _BUILDER.search(spelled)
+        return Listing(opening, closing, inner) if len(inner) > 1 or is_set else None
+    signed = _signed(items)
+    return Listing("", "", signed) if len(signed) > 1 else None
 
 
 def unwrap(spelled: str) -> str:
@@ -263,15 +266,15 @@ def _split(text: str) -> tuple[str, ...]:
         elif depth == 0 and not _THOUSANDS.match(text, match.start()):
             items.append(text[start : match.start()])
             start = match.end()
-    if depth:
-        return (text,)
-    return tuple(signed for item in (*items, text[start:]) if item.strip() for signed in _both_signs(item.strip()))
+    return (text,) if depth else tuple(item.strip() for item in (*items, text[start:]) if item.strip())
 
 
-def _both_signs(item: str) -> tuple[str, ...]:
-    r"""Return the two values of `1 \pm \sqrt{2}`, anything else as it is."""
-    if item.count("\\pm") != 1:
-        return (item,)
+def _signed(items: tuple[str, ...]) -> tuple[str, ...]:
+    r"""Return the items with two values in place of each `1 \pm \sqrt{2}`."""
+    return tuple(signed for item in items for signed in (_both_signs(item) if item.count("\\pm") == 1 else (item,)))
+
+
+def _both_signs(item: str) -> tuple[str, str]:
     return item.replace("\\pm", "+").removeprefix("+").strip(), item.replace("\\pm", "-")
 
 

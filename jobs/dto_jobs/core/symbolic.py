@@ -24,6 +24,8 @@ LARGEST_FACTORIAL = 3_000
 LARGEST_EXPANSION = 5_000  # terms
 BUDGET = 1_200_000
 """Calls and returns, of Python and C functions: a third of a second; a plain formula takes some ten thousands."""
+PATIENCE = 2 * BUDGET
+"""The same, for all parts of an answer together."""
 
 _MARK = re.compile(r"\^|!|[{(\[]|[})\]]|\S")
 _LONG_DIGITS = re.compile(rf"\d{{{LONGEST_DIGITS + 1}}}")
@@ -49,10 +51,10 @@ class _BudgetSpentError(BaseException):
 
 
 class Algebra:
-    """Computer algebra with one budget for everything asked of it."""
+    """Computer algebra with one budget for all the parts of an answer."""
 
     def __init__(self) -> None:
-        self._left = BUDGET
+        self._left = PATIENCE
 
     def same_value(self, answer: str, gold: str) -> bool:
         """Say whether two LaTeX answers are equal; False where either is unreadable or the work too much."""
