@@ -39,8 +39,11 @@ Overrides = Annotated[
 Until = Annotated[str | None, typer.Option("--until", help="Last stage to run.", metavar="STAGE")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
+AT_ONCE = "stopped at once; what was committed is kept, and the same command goes on from there"
+
+# Tables wrap at the width of a terminal; a file or a pipe has none, so they get room.
+out = Console(width=None if sys.stdout.isatty() else 140)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def main() -> None:
         err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True, style=None)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("stopped at once; what was committed is kept, and the same command goes on from there")
+        err.print(AT_ONCE)
         sys.exit(InterruptedRunError.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (dto … | head): nothing is wrong, and nothing more can be said.
@@ -238,7 +241,7 @@ def stopping_softly() -> Iterator[Callable[[], bool]]:
     def ask(_signal: int, _frame: object) -> None:
         nonlocal asked
         if asked:
-            raise KeyboardInterrupt
+            raise InterruptedRunError(AT_ONCE)
         asked = True
         err.print("finishing the part at work, then stopping (Ctrl-C again stops at once)")
 
