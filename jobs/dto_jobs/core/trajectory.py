@@ -1,6 +1,15 @@
 """How a trace reads when its thinking stops somewhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+
+def joined(patterns: Sequence[str], kept: Sequence[int], *, begins: bool = True) -> str:
+    """Return the text of the kept patterns, of a trace's beginning or (`begins=False`) of a later part.
+
+    A pattern carries the white space before its cue, which has no place at the beginning of the thinking.
+    """
+    text = "".join(patterns[index] for index in kept)
+    return text.lstrip() if begins and kept and kept[0] else text
 
 
 def stopped(patterns: Iterable[str], closing: str) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from dto_jobs.core.preference import Preference, pairs
 from dto_jobs.core.records import Pair, PrunedTrace
-from dto_jobs.core.trajectory import stopped
+from dto_jobs.core.trajectory import joined, stopped
 from dto_jobs.prompts import exit_pattern
 from dto_jobs.stage import Ports, Stage
 
@@ -29,8 +29,8 @@ class Pairs(Preference, Stage):
             searched = trace.ended.trace
             if searched.wrong_ending is None:
                 return None
-            shorter = [searched.patterns[index].text for index in trace.kept[:-1]]
-            text = stopped(shorter, exit_pattern(thinking=ports.engine.thinking)) + searched.wrong_ending
+            shorter = joined([pattern.text for pattern in searched.patterns], trace.kept[:-1])
+            text = stopped([shorter], exit_pattern(thinking=ports.engine.thinking)) + searched.wrong_ending
             return text, ports.engine.count(text) + 1
 
         for _, group in groupby(records, key=self.group):

@@ -10,7 +10,7 @@ from dto_jobs.core.exit_point import decide, hits_needed
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.pruning import Check, Kept, leave_one_out, verified
 from dto_jobs.core.records import Drop, EndedTrace, PrunedTrace
-from dto_jobs.core.trajectory import stopped
+from dto_jobs.core.trajectory import joined, stopped
 from dto_jobs.dialogue import Dialogue, Score, hold
 from dto_jobs.judges import JudgeSource
 from dto_jobs.prompts import finalize_pattern
@@ -93,9 +93,7 @@ class _Trial:
         return len(self._patterns)
 
     def _join(self, kept: Sequence[int], *, begins: bool = True) -> str:
-        text = "".join(self._patterns[index] for index in kept)
-        # A pattern carries the white space before its cue, which has no place at the beginning of the thinking.
-        return text.lstrip() if begins and kept and kept[0] else text
+        return joined(self._patterns, kept, begins=begins)
 
     def stays_right(self, kept: Kept) -> Dialogue[bool]:
         """Tell whether what stays still makes sense and its endings are right often enough; remember the best ending."""
