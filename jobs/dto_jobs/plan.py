@@ -13,6 +13,10 @@ from dto_jobs.pipeline import Link, Pipeline
 from dto_jobs.stage import ModelStage, Stage
 
 
+TELLING = {"analysis", "comparison", "interval", "results", "statistics"}
+"""Modules of the core that tell what came of a run, and have no part in making it."""
+
+
 @dataclass(frozen=True)
 class PlannedStage:
     """A stage in its place: what it waits for, and the content key of what it writes."""
@@ -80,7 +84,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     for name in ("core", "stages", "engines"):
         with resources.as_file(root / name) as folder:
-            for path in sorted(Path(folder).glob("*.py")):
+            for path in sorted(path for path in Path(folder).glob("*.py") if path.stem not in TELLING):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
     for name in ("prompts.py", "dialogue.py"):
         digest.update((root / name).read_bytes())
