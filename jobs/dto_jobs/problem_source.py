@@ -60,3 +60,5 @@ class TraceSource(RowSource):
     """A path or `file:` URL, relative to the run file."""
     response: str | None = None
     """Column of the whole response; by default `response`, `completion`, `output` or `text`."""
+    max_characters: int | None = Field(default=None, ge=1)
+    """Leave out longer responses."""

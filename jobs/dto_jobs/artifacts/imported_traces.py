@@ -20,7 +20,9 @@ def read_traces(source: TraceSource, folder: Path) -> Iterator[ImportedTrace]:
         for row in chosen(read_rows(located(source.source, folder)), source)
         if (read := answered(row, source)) is not None
     )
-    yield from limited(traces, source, source.source)
+    longest = source.max_characters
+    fitting = (trace for trace in traces if longest is None or len(trace.text) <= longest)
+    yield from limited(fitting, source, source.source)
 
 
 def _trace(row: Row, read: Answered, source: TraceSource, identities: Identities) -> ImportedTrace:
