@@ -22,7 +22,7 @@ def read_traces(source: TraceSource, folder: Path) -> Iterator[ImportedTrace]:
     )
     longest = source.max_characters
     fitting = (trace for trace in traces if longest is None or len(trace.text) <= longest)
-    yield from limited(fitting, source, source.source)
+    yield from limited(fitting, source, source.source, "traces")
 
 
 def _trace(row: Row, read: Answered, source: TraceSource, identities: Identities) -> ImportedTrace:

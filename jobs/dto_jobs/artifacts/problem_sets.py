@@ -68,7 +68,7 @@ def identity(row: Row, source: RowSource) -> str:
     return (row.text(column) if column else "") or str(row.number)
 
 
-def limited(records: Iterator[R], source: RowSource, name: str) -> Iterator[R]:
+def limited(records: Iterator[R], source: RowSource, name: str, kind: str = "problems") -> Iterator[R]:
     """Yield at most `limit` records; InputError where there is none at all."""
     found = False
     for record in islice(records, source.limit):
@@ -76,7 +76,7 @@ def limited(records: Iterator[R], source: RowSource, name: str) -> Iterator[R]:
         yield record
     if not found:
         sieved = " that `filter` and `skip` let through" if source.filter or source.skip else ""
-        raise InputError(f"{name} holds no problems{sieved}: at least one is needed")
+        raise InputError(f"{name} holds no {kind}{sieved}: at least one is needed")
 
 
 def _problem(

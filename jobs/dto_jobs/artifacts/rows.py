@@ -2,6 +2,7 @@
 
 import difflib
 import gzip
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+import zstandard
 
 from dto_jobs.errors import InputError
 from dto_jobs.problem_source import RowSource
@@ -99,7 +102,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         with _opened(path) as lines:
             yield from _parsed(path, lines)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zstandard.ZstdError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
@@ -107,10 +110,7 @@ def _opened(path: Path) -> AbstractContextManager[Iterable[bytes]]:
     if path.suffix == ".gz":
         return gzip.open(path)
     if path.suffix == ".zst":
-        import zstandard  # noqa: PLC0415 - only for those who have such files
-
-        opened: AbstractContextManager[Iterable[bytes]] = zstandard.open(path)
-        return opened
+        return io.BufferedReader(zstandard.open(path))
     return path.open("rb")
 
 
