@@ -15,13 +15,13 @@ _STATED = re.compile(
 )
 _LONGEST_STATED = 400
 _SENTENCE_END = re.compile(r"</|\.(?:\s|$)|\n|\*\*|\u3002")
-_FORMULA = re.compile(r"\$([^$\n]{1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
+_FORMULA = re.compile(r"(?<!\\)\$((?:\\.|[^$\\\n]){1,400})\$|\\\(([^\n]{1,400}?)\\\)|\\\[([^\n]{1,400}?)\\\]")
 _NUMBER = re.compile(r"(?<![\w.,])[-+]?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?(?!\w)")
 
 _LETTER = re.compile(r"\(?([A-Za-z])(?:\)|[.:\uff1a](?=\s|$)|\s*$)")
 _CHOSEN = re.compile(
-    r"\b(?:answer|choice|option)(?:\*\*)?(?: is|:|\uff1a)?(?: option| choice)?(?:\*\*)?[:\s]{0,8}(?:\*\*)?"
-    r"(?:\(([A-Z])\)|([A-Z])(?=[.,;:)*]|\s*$|\s+(?:is|because|since)\b))"
+    r"\b(?:answer|choice|option)(?:\*\*)?(?: is|:|\uff1a)?(?: option| choice)?[:\s*$]{0,8}"
+    r"(?:\(([A-Z])\)|([A-Z])(?=[.,;:)*$]|\s*$|\s+(?:is|because|since)\b))"
     r"|(?:\u7b54\u6848|\u9009\u9879|\u9009)(?:\u662f|\u4e3a|:|\uff1a)?\s{0,8}\(?([A-Z])(?![A-Za-z])",
     re.IGNORECASE | re.MULTILINE,
 )

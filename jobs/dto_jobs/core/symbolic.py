@@ -22,9 +22,9 @@ LARGEST_POWER = 100_000  # bits of an integer
 LARGEST_PRECISION = 20_000  # bits of a real number
 LARGEST_FACTORIAL = 3_000
 LARGEST_EXPANSION = 5_000  # terms
-BUDGET = 1_200_000
-"""Calls and returns, of Python and C functions: a third of a second; a plain formula takes some ten thousands."""
-PATIENCE = 2 * BUDGET
+BUDGET = 2_000_000
+"""Calls and returns, of Python and C functions: half a second; a plain formula takes some ten thousands."""
+PATIENCE = 3_000_000
 """The same, for all parts of an answer together."""
 
 _MARK = re.compile(r"\^|!|[{(\[]|[})\]]|\S")
@@ -35,6 +35,8 @@ _UNFINISHED = re.compile(r"\\(?:sum|prod|i*int|lim|bigcup|bigcap)(?![A-Za-z])")
 
 _WARM_UP = (
     (r"x^2+2x+1", r"(x+1)^{2}"),
+    (r"x^4+x^3+x^2+x+1", r"\frac{x^5-1}{x-1}"),
+    (r"(a+5)(b+2)", r"ab+2a+5b+10"),
     (r"\frac{\sqrt{2}}{2}\pi", r"\frac{-\pi}{\sqrt{2}}"),
     (r"[1,\infty)", r"-2 \le x < 1"),
     (r"(1,2)\cup[3,4)", r"\{1,2\}"),
