@@ -47,6 +47,9 @@ lint: $(DEV)/.ready ## Format, then check style, types and import contracts
 bench: $(JOBS)/.ready ## Run the benchmarks, one row each, and write build/bench.json
 	$(JOBS)/python tests/bench/all.py
 
+variants: $(JOBS)/.ready ## Compare ways to train on the demo's traces, five seeds each (an hour)
+	$(JOBS)/python tests/bench/variants.py
+
 docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_jobs.cli.reference .
 
@@ -69,4 +72,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help init demo demo-traces demo-model test unit engines lint bench docs lock clean
+.PHONY: help init demo demo-traces demo-model test unit engines lint bench variants docs lock clean

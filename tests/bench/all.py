@@ -1,6 +1,6 @@
 """Run the benchmarks and write `build/bench.json`: a row each, with the command and the machine.
 
-`python tests/bench/all.py [NAME …]` runs those named (the files of this folder), or all.
+`python tests/bench/all.py [NAME …]` runs those named (the files of this folder), or all but `variants`, which takes an hour.
 """
 
 import importlib.util
@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
     """Run benchmarks one after the other; rows of others that were measured before stay."""
     TARGET.parent.mkdir(exist_ok=True)
     kept = {row["name"]: row for row in json.loads(TARGET.read_text())} if TARGET.exists() else {}
-    for name in names or sorted(path.stem for path in HERE.glob("*.py") if path.stem != "all"):
+    for name in names or sorted(path.stem for path in HERE.glob("*.py") if path.stem not in {"all", "variants"}):
         sys.stdout.write(f"== {name}\n")
         for row in rows_of(name):
             kept[row["name"]] = row

@@ -14,6 +14,9 @@ Rejected = Literal["original", "longest-correct", "incorrect"]
 class Preference(Settings):
     """Which pairs are made."""
 
+    chosen: Literal["optimized", "shortest-correct"] = "optimized"
+    """`shortest-correct` takes the problem's shortest correct response as it was sampled, against the longest finished one: the
+    control that tells what optimizing the traces adds."""
     rejected: Rejected = "original"
     """What the optimized trajectory is preferred to: its own original response, the problem's longest correct one, or an
     incorrect one."""
@@ -38,6 +41,9 @@ Stop = Callable[[PrunedTrace], tuple[str, int] | None]
 
 def pairs(traces: Sequence[PrunedTrace], settings: Preference, stopped_earlier: Stop) -> list[Pair]:
     """Return the pairs of one problem's traces; every chosen text is correct."""
+    if settings.chosen == "shortest-correct":
+        sampled = _shortest_correct([_response(trace) for trace in traces], settings)
+        return [pair for pair in sampled if _fits(pair, _response(traces[0]).prompt_tokens, settings)]
     optimized = sorted((trace for trace in traces if trace.text is not None), key=lambda trace: trace.tokens)
     main = [pair for trace in optimized for pair in _against_rejected(trace, traces, settings)]
     chosen_first = _alternate(
@@ -87,6 +93,14 @@ def _necessary(trace: PrunedTrace, settings: Preference, stopped_earlier: Stop) 
     stopped = stopped_earlier(trace) if len(trace.kept) > 1 else None
     if stopped is not None:
         yield _pair("necessary", _response(trace), (trace.text or "", trace.tokens), stopped, copies=settings.necessary)
+
+
+def _shortest_correct(responses: Sequence[Response], settings: Preference) -> Iterator[Pair]:
+    right = min((one for one in responses if one.correct), key=lambda one: one.tokens, default=None)
+    longest = max((one for one in responses if one.finished), key=lambda one: one.tokens, default=None)
+    if right is not None and longest is not None and right.tokens <= (1 - settings.min_saving) * longest.tokens:
+        kind: PairKind = "compressed" if longest.correct else "rescued"
+        yield _pair(kind, right, (right.text, right.tokens), (longest.text, longest.tokens))
 
 
 def _long_correct(responses: Sequence[Response], settings: Preference) -> Iterator[Pair]:

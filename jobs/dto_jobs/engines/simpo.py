@@ -92,7 +92,7 @@ class SimpoTrainer:
         numbers = shape(model)
         watch = Watch(note)
         start = perf_counter()
-        trainer = _trainer(model, tokenizer, pairs, settings, workspace, watch, seed)
+        trainer = _trainer(model, tokenizer, pairs, settings, workspace, watch, seed + settings.seed)
         _assert_whole(trainer, tokenizer)
         lengths = [len(row[f"{side}_input_ids"]) for row in trainer.train_dataset for side in ("chosen", "rejected")]
         trainer.train(resume_from_checkpoint=_last_checkpoint(workspace))

@@ -42,6 +42,8 @@ class Training(ModelStage):
     """AdamW's momentum terms."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
+    seed: int = Field(default=0, ge=0, le=2**30)
+    """Added to the run's seed: another order of the pairs, with all before training reused."""
     save_steps: int = Field(default=0, ge=0)
     """Steps between checkpoints; 0: a tenth of the training."""
     lora: Lora | None = None

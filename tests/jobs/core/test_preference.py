@@ -95,3 +95,10 @@ def test_long_and_correct_beats_short_and_wrong():
     traces = [trace("a", 100), trace("b", 30, correct=False), trace("c", 10, correct=False, finished=False)]
     [pair] = made(*traces, long_correct=2)
     assert (pair.kind, pair.chosen, pair.rejected, pair.copies) == ("long-correct", "original a", "original b", 2)
+
+
+def test_the_control_takes_sampled_responses_the_shortest_correct_against_the_longest():
+    traces = [trace("a", 100, optimized=40), trace("b", 60), trace("c", 30, correct=False), trace("d", 200, correct=False)]
+    [pair] = made(*traces, chosen="shortest-correct")
+    assert (pair.kind, pair.chosen, pair.rejected) == ("rescued", "original b", "original d")
+    assert made(trace("a", 100), trace("b", 95), chosen="shortest-correct") == []
