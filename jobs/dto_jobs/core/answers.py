@@ -70,7 +70,8 @@ def _boxes(text: str) -> list[tuple[int, int]]:
         step = _step(mark.group())
         if step > 0:
             opened.append(mark.start() if len(mark.group()) > 1 else -1)
-        elif step < 0 and opened and (start := opened.pop()) >= 0:
+        start = opened.pop() if step < 0 and opened else -1
+        if start >= 0:
             while boxes and boxes[-1][0] > start:
                 boxes.pop()
             boxes.append((start, mark.end()))

@@ -37,7 +37,7 @@ _SYMBOLS = str.maketrans(
 _SPACES = re.compile(r"(?:(?<!\\)\\[,;:> ]|\\q?quad(?![A-Za-z])|[\s~])+")
 _WORDS = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|mathrm|rm)\s*\{([^{}\"]*)\}")
 _PARENTHESIZED = re.compile(r"\(\w\)")
-_SIZES = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle)(?![A-Za-z])\.?|\\!\s*|\\?\$|\*\*")
+_SIZES = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle)(?![A-Za-z])\.?|\\!\s*|\\?\$")
 _SHORT_FRACTION = re.compile(
     r"\\frac\s*(\{[^{}]*\}|\d|[A-Za-z]|\\pi(?![A-Za-z]))\s*(\{[^{}]*\}|\d|[A-Za-z]|\\pi(?![A-Za-z]))"
 )
@@ -105,6 +105,7 @@ _ASSIGNMENT = re.compile(
 _PHRASE = re.compile(r"(?:[^\W\d_]|[\s'.\"-])+")
 _WORD = re.compile(r"[^\W\d_]{3}")
 _BUILDER = re.compile(r"[|:]")
+_LONG_SCRIPT = re.compile(r"([_^])(-?\d{2,}|-\d)")
 _LONE_BRACES = re.compile(r"([_^])\{(\w)\}")
 _BRACKET = re.compile(r"[{}()\[\]]")
 _THOUSANDS = re.compile(r"(?<=\d),\d{3}(?!\d)")
@@ -129,10 +130,11 @@ class Listing(NamedTuple):
 
 def spell(answer: str) -> str:
     r"""Return the answer in one spelling: no dollars, sizes or fine spaces, full fractions, `\text{…}` in quotes."""
-    text = answer.translate(_SYMBOLS)
-    if "\\" in text or "$" in text or "*" in text:
+    text = answer.translate(_SYMBOLS).strip(" *")
+    if "\\" in text or "$" in text:
         text = _without_commands(text)
-    text = _PERCENT.sub("%", text.replace("{,}", ","))
+    text = _PERCENT.sub("%", text.replace("{,}", ",").replace("**", "^"))
+    text = _LONG_SCRIPT.sub(r"\1{\2}", text)
     return _SPACES.sub(" ", text).strip().rstrip(".,;:").strip()
 
 

@@ -91,9 +91,9 @@ def _is_shallow(text: str) -> bool:
     for mark in _MARK.findall(text):
         if mark in "{([":
             raised.append(previous == "^" or any(raised[-1:]))
-        elif mark in "})]":
+        if mark in "})]":
             raised[-1:] = []
-        elif mark in "^!" and (any(raised[-1:]) or before == "^"):
+        if mark in "^!" and (any(raised[-1:]) or before == "^"):
             return False
         before, previous = previous, mark
         if len(raised) > DEEPEST:

@@ -71,6 +71,9 @@ SAME = [
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     ("(x+1)^2", "x^2+2x+1"),
     (r"\frac\pi6", r"\pi/6"),
+    ("2**10", "1024"),
+    ("x^12", "x^{12}"),
+    (r"2^10", "1024"),
     ("\u22125", "-5"),
 ]
 DIFFERENT = [

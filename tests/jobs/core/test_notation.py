@@ -43,6 +43,9 @@ from dto_jobs.core.notation import (
         (r"\begin{bmatrix} 1 \\ 2 \end{bmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
         (r"\left[\begin{matrix} 1 \\ 2 \end{matrix}\right]", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
         ("**7**", "7"),
+        ("2**10", "2^{10}"),
+        ("x^12 + x^2", "x^{12} + x^2"),
+        ("10^-3", "10^{-3}"),
     ],
 )
 def test_ways_of_writing_share_one_spelling(written, spelled):
