@@ -1,8 +1,8 @@
 """The texts that run together: entering with shared beginnings computed once, one token each per step, leaving."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import torch
 from transformers import PreTrainedModel
@@ -34,6 +34,11 @@ class Row:
         self.seed = seed_of(self.request.key)
 
     @property
+    def longest(self) -> int:
+        """Tokens that prompt and completion may become together."""
+        return len(self.prompt) + self.limit
+
+    @property
     def known(self) -> int:
         """Tokens whose keys and values the row holds: all but the newest."""
         return len(self.prompt) + len(self.drawn) - 1
@@ -42,15 +47,31 @@ class Row:
 class Batch:
     """Rows 0 … n-1 of a slot cache and the texts in them."""
 
-    def __init__(self, model: PreTrainedModel, slots: int, prefixes: Prefixes) -> None:
+    def __init__(self, model: PreTrainedModel, cache: SlotCache, prefixes: Prefixes) -> None:
         self._model = model
         self._device = model.device
         self._prefixes = prefixes
-        self.cache = SlotCache(model.config, slots, model.dtype, model.device)
+        self._cache = cache
         self.rows: list[Row] = []
         self._ready = False
 
-    def enter(self, rows: Sequence[Row]) -> None:
+    def admit(self, waiting: deque[Row]) -> None:
+        """Let rows in from the left, as many as there is memory for if every text becomes as long as it may."""
+        longest = max((row.longest for row in self.rows), default=0)
+        entering: list[Row] = []
+        while waiting:
+            longest = max(longest, waiting[0].longest)
+            places = len(self.rows) + len(entering) + 1
+            if places > max(1, self._cache.room(longest)):
+                break
+            entering.append(waiting.popleft())
+        if entering:
+            used = max((row.known for row in self.rows), default=0)
+            together = len(self.rows) + len(entering)
+            self._cache.reserve(together, max(row.longest for row in entering), len(self.rows), used)
+            self._enter(entering)
+
+    def _enter(self, rows: Sequence[Row]) -> None:
         """Add rows, computing their prompts up to the last token, which the next step feeds in."""
         copies: dict[tuple[int, ...], list[Row]] = {}
         for row in rows:
@@ -61,7 +82,9 @@ class Batch:
         ahead = {row for row in first if not row.request.family or longest[row.request.family] is row}
         self._fill([row for row in first if row in ahead])
         self._fill([row for row in first if row not in ahead])
-        self._copy([(same[0], one) for same in copies.values() for one in same[1:]])
+        for source, *same in copies.values():
+            if same:
+                self._copy(source, same)
         self._ready = False
 
     def _fill(self, rows: Sequence[Row]) -> None:
@@ -73,13 +96,13 @@ class Batch:
         start = len(self.rows)
         for row in order:
             if (beginning := found[row][1]) is not None:
-                self.cache.put(len(self.rows), beginning)
+                self._cache.put(len(self.rows), beginning)
             self.rows.append(row)
         for chunk in _chunks([row for row in order if row.known > row.cached]):
             self._compute(self.rows.index(chunk[0], start), chunk)
         for place, row in enumerate(order, start):
             if row.request.family and row.known > row.cached:
-                self._prefixes.add(row.request.family, Beginning(row.prompt[:-1], self.cache.take(place, row.known)))
+                self._prefixes.add(row.request.family, Beginning(row.prompt[:-1], self._cache.take(place, row.known)))
 
     def _compute(self, first: int, rows: Sequence[Row]) -> None:
         """Compute the keys and values of prompts that lie in neighbouring rows, padded to the right."""
@@ -89,31 +112,27 @@ class Batch:
         for place, row in enumerate(rows):
             rest = row.prompt[row.cached : -1]
             tokens[place, : len(rest)] = torch.tensor(rest)
-        last = int(starts.max())
+        # Padding writes where the prompt's last token will be written before anything looks there.
+        ends = torch.tensor([row.known for row in rows])[:, None]
         for begin in range(0, length, PIECE):
             piece = tokens[:, begin : begin + PIECE].to(self._device)
-            positions = (starts + torch.arange(begin, begin + piece.shape[1])).to(self._device)
-            mask = self.cache.look_at(first, positions, last + begin + piece.shape[1] - 1)
+            positions = (starts + torch.arange(begin, begin + piece.shape[1])).minimum(ends)
+            mask = self._cache.look_at(first, positions.to(self._device), int(positions.max()))
             self._model.get_decoder()(
                 input_ids=piece,
                 attention_mask=mask,
-                position_ids=positions,
-                past_key_values=self.cache,
+                position_ids=positions.to(self._device),
+                past_key_values=self._cache,
                 use_cache=True,
             )
 
-    def _copy(self, pairs: Sequence[tuple[Row, Row]]) -> None:
+    def _copy(self, source: Row, rows: Sequence[Row]) -> None:
         """Put rows in place whose prompt another row has too."""
-        place = {row: number for number, row in enumerate(self.rows)}
-        for known, same in groupby(pairs, key=lambda pair: pair[0].known):
-            targets = []
-            sources = []
-            for source, row in same:
-                row.cached = known
-                sources.append(place[source])
-                targets.append(len(self.rows))
-                self.rows.append(row)
-            self.cache.move(sources, targets, known)
+        start = len(self.rows)
+        for row in rows:
+            row.cached = row.known
+        self._cache.copy(self.rows.index(source), slice(start, start + len(rows)), source.known)
+        self.rows += rows
 
     def _prepare(self) -> None:
         """Set up what every step needs, after rows came or went. Rows beyond the last text are idle company."""
@@ -134,9 +153,9 @@ class Batch:
             self._prepare()
         logits = self._model(
             input_ids=self._tokens[:, None],
-            attention_mask=self.cache.look_at(0, self._positions[:, None], self._last),
+            attention_mask=self._cache.look_at(0, self._positions[:, None], self._last),
             position_ids=self._positions[:, None],
-            past_key_values=self.cache,
+            past_key_values=self._cache,
             use_cache=True,
         ).logits[: len(self.rows), -1]
         drawn = draw(logits, self._temperature, self._top_p, self._seeds, self._steps)
@@ -155,9 +174,8 @@ class Batch:
         gaps = [place for place in gone if place < left]
         leaving = set(gone)
         movers = [place for place in range(left, len(self.rows)) if place not in leaving]
-        if movers:
-            self.cache.move(movers, gaps, max(self.rows[place].known for place in movers))
         for gap, mover in zip(gaps, movers, strict=True):
+            self._cache.copy(mover, slice(gap, gap + 1), self.rows[mover].known)
             self.rows[gap] = self.rows[mover]
         del self.rows[left:]
         self._ready = False

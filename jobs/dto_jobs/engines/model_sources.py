@@ -1,9 +1,11 @@
 """Where models come from: each source as a folder on this machine, checked and with a digest."""
 
 import os
+from contextlib import redirect_stderr
 from hashlib import sha256
 from importlib.resources import files
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from shutil import rmtree
 
@@ -130,12 +132,14 @@ def _dequantize(folder: Path) -> None:
     assert spec is not None
     assert spec.origin is not None
     home = Path(spec.origin).parent
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        home,
-        gguf_file=_SMOLLM2_FILE,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
+    # The converter draws its own progress bar, which no setting turns off.
+    with redirect_stderr(StringIO()):
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            home,
+            gguf_file=_SMOLLM2_FILE,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
     tokenizer = transformers.AutoTokenizer.from_pretrained(home, gguf_file=_SMOLLM2_FILE)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -59,6 +59,6 @@ def draw(
     # Whether the first look suffices is asked of each row alone, so that a row's draw never depends on the others.
     wide = ((head.sum(-1) < top_p) & ~greedy).nonzero()[:, 0]
     if len(wide):
-        all_likely, all_tokens = likely[wide].sort(-1, descending=True, stable=True)
+        all_likely, all_tokens = likely[wide].sort(dim=-1, descending=True, stable=True)
         drawn[wide] = all_tokens.gather(1, _pick(all_likely, top_p[wide], where[wide])[:, None])[:, 0]
     return torch.where(greedy, best, drawn)

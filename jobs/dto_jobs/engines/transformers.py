@@ -19,6 +19,7 @@ from dto_jobs.engines.attention import KEYS, NAME, ROWS, round_up, visible
 from dto_jobs.engines.batch import Batch, Row
 from dto_jobs.engines.model_sources import check_folder
 from dto_jobs.engines.prefixes import Prefixes
+from dto_jobs.engines.slots import SlotCache
 from dto_jobs.engines.stops import Stops
 from dto_jobs.errors import InputError
 from dto_jobs.model_source import ModelSource, TransformersEngine
@@ -43,6 +44,7 @@ class Transformers:
         )
         self._ends = _ends(model, tokenizer)
         self._stops = Stops(tokenizer, model.config.vocab_size)
+        self._cache: SlotCache | None = None
         self._encode = lru_cache(maxsize=1024)(self._tokens)
         self.shape = shape(model)
         self.thinking = len(self._tokens(CLOSE)) == 1
@@ -65,8 +67,7 @@ class Transformers:
     def complete(self, feed: Feed) -> Iterator[Completion]:
         """Yield completions as they finish; a call is a function of its requests alone, nothing is kept between calls."""
         prefixes = Prefixes(self._settings.prefix_cache_mebibytes << 20)
-        with torch.inference_mode():
-            batch = Batch(self._model, self._settings.slots, prefixes)
+        batch = Batch(self._model, self._emptied_cache(), prefixes)
         waiting: deque[Row] = deque()
         while True:
             free = self._settings.slots - len(batch.rows) - len(waiting)
@@ -74,12 +75,21 @@ class Transformers:
                 rows, refused = self._rows(feed(free) if free else ())
                 waiting.extend(rows)
                 yield from refused
-                self._admit(batch, waiting)
+                with torch.inference_mode():
+                    batch.admit(waiting)
                 if not batch.rows:
                     if refused:
                         continue
                     return
             yield from self._step(batch)
+
+    def _emptied_cache(self) -> SlotCache:
+        """Return a cache as good as new. What lies in it is never looked at; its memory is costly to come by."""
+        if self._cache is None or self._cache.grown:
+            self._cache = None
+            budget = self._settings.cache_mebibytes << 20
+            self._cache = SlotCache(self._model, self._settings.slots, self._context, budget)
+        return self._cache
 
     def _rows(self, requests: Sequence[Request]) -> tuple[list[Row], list[Completion]]:
         """Return rows for the requests, and at once the completions of those that do not fit the context."""
@@ -93,21 +103,6 @@ class Transformers:
                 # Nothing of the prompt was computed, and `cached` is what was not computed.
                 refused.append(Completion(request.key, "", 0, len(prompt), len(prompt), finished=False))
         return rows, refused
-
-    def _admit(self, batch: Batch, waiting: deque[Row]) -> None:
-        """Let rows in, as many as there is memory for if every text becomes as long as it may."""
-        budget = self._settings.cache_mebibytes << 20
-        longest = max((len(row.prompt) + row.limit for row in batch.rows), default=0)
-        entering: list[Row] = []
-        while waiting:
-            longest = max(longest, len(waiting[0].prompt) + waiting[0].limit)
-            places = len(batch.rows) + len(entering) + 1
-            if places > 1 and places * round_up(longest, KEYS) * batch.cache.position_bytes > budget:
-                break
-            entering.append(waiting.popleft())
-        if entering:
-            with torch.inference_mode():
-                batch.enter(entering)
 
     def _step(self, batch: Batch) -> Iterator[Completion]:
         with torch.inference_mode():
