@@ -41,7 +41,9 @@ def main(names: list[str]) -> None:
         sys.stdout.write(f"== {name}\n")
         for row in rows_of(name):
             kept[row["name"]] = row
-            sys.stdout.write(f"{row['name']}: {row['value']} {row['unit']} (n {row['n']}, {row['low']} … {row['high']})\n")
+            sys.stdout.write(
+                f"{row['name']}: {row['value']} {row['unit']} (n {row['n']}, {row['low']} … {row['high']})\n"
+            )
         TARGET.write_text(json.dumps(list(kept.values()), indent=1))
 
 

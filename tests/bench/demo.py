@@ -18,8 +18,18 @@ STORE = ROOT / "build" / "bench-demo"
 def run(*words: str) -> tuple[dict[str, Any], float]:
     """Run the demo with more options; return its results and the seconds it took."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "dto_jobs", "run", ROOT / "manifests/samples/demo.yaml", "--store", STORE, "--json", *words]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)  # noqa: S603 - ourselves
+    command = [
+        sys.executable,
+        "-m",
+        "dto_jobs",
+        "run",
+        ROOT / "manifests/samples/demo.yaml",
+        "--store",
+        STORE,
+        "--json",
+        *words,
+    ]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
     return json.loads(done.stdout), time.perf_counter() - start
 
 

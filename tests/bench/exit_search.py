@@ -59,7 +59,9 @@ def measured() -> list[Measured]:
         full, many = searched(engine, response, "exhaustive")
         assert full.exit == short.exit, f"{response.id}: exits differ, {full.exit} and {short.exit}"
         found.append((short, many, few))
-        sys.stderr.write(f"{response.id}: {len(short.patterns)} patterns, exit {short.exit}, {many} against {few} tokens\n")
+        sys.stderr.write(
+            f"{response.id}: {len(short.patterns)} patterns, exit {short.exit}, {many} against {few} tokens\n"
+        )
         if len(found) == COUNT:
             break
     return found
@@ -72,11 +74,18 @@ def ratio(found: list[Measured]) -> float:
 
 def row(name: str, found: list[Measured]) -> dict[str, object]:
     """Return a row with a bootstrap over traces."""
-    chance = random.Random(0)  # noqa: S311 - resampling
+    chance = random.Random(0)
     if not found:
         return {"name": name, "value": None, "unit": "ratio", "n": 0, "low": None, "high": None}
     drawn = sorted(ratio(chance.choices(found, k=len(found))) for _ in range(2000))
-    return {"name": name, "value": ratio(found), "unit": "ratio", "n": len(found), "low": drawn[50], "high": drawn[1949]}
+    return {
+        "name": name,
+        "value": ratio(found),
+        "unit": "ratio",
+        "n": len(found),
+        "low": drawn[50],
+        "high": drawn[1949],
+    }
 
 
 def rows() -> list[dict[str, object]]:
@@ -84,7 +93,9 @@ def rows() -> list[dict[str, object]]:
     found = measured()
     where: dict[str, Callable[[SearchedTrace], bool]] = {
         "exit_search_tokens_ratio": lambda trace: trace.exit is not None and 2 * trace.exit <= len(trace.patterns),
-        "exit_search_tokens_ratio_second_half": lambda trace: trace.exit is not None and 2 * trace.exit > len(trace.patterns),
+        "exit_search_tokens_ratio_second_half": lambda trace: (
+            trace.exit is not None and 2 * trace.exit > len(trace.patterns)
+        ),
         "exit_search_tokens_ratio_no_exit": lambda trace: trace.exit is None,
         "exit_search_tokens_ratio_all": lambda _: True,
     }

@@ -28,10 +28,23 @@ LEVELS = ("", "easy", "medium", "hard")
 
 def measured(variant: int, seed: int) -> dict[str, Any]:
     """Train and evaluate a variant once; return the slices of its evaluation by level."""
-    settings = [*list(VARIANTS.values())[variant], f"stages.training.seed={seed}", f"metadata.name=variant-{variant}-{seed}"]
-    command = [sys.executable, "-m", "dto_jobs", "run", ROOT / "manifests/samples/demo.yaml", "--store", STORE, "--json"]
+    settings = [
+        *list(VARIANTS.values())[variant],
+        f"stages.training.seed={seed}",
+        f"metadata.name=variant-{variant}-{seed}",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "dto_jobs",
+        "run",
+        ROOT / "manifests/samples/demo.yaml",
+        "--store",
+        STORE,
+        "--json",
+    ]
     options = [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # noqa: S603 - ourselves
+    done = subprocess.run([*command, *options], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return {part["level"]: part for part in json.loads(done.stdout)["evaluation"]["slices"]}
 
 

@@ -37,7 +37,9 @@ def run_yaml(folder: Path, name="r", **stages) -> Path:
         "until": "pairs",
     }
     path = folder / f"{name}.yaml"
-    path.write_text(json.dumps({"apiVersion": "dto.run/v1alpha1", "kind": "DTORun", "metadata": {"name": name}, "spec": spec}))
+    path.write_text(
+        json.dumps({"apiVersion": "dto.run/v1alpha1", "kind": "DTORun", "metadata": {"name": name}, "spec": spec})
+    )
     return path
 
 

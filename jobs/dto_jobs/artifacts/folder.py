@@ -26,16 +26,7 @@ class FolderStore:
         path = self._root / name
         with self._explained("write", name):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-                try:
-                    file.writelines(chunks)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    Path(file.name).replace(path)
-                except BaseException:
-                    with suppress(OSError):
-                        Path(file.name).unlink(missing_ok=True)
-                    raise
+            _write_aside(path, chunks)
 
     def read(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes."""
@@ -93,6 +84,20 @@ class FolderStore:
             yield
         except OSError as error:
             raise StoreError(f"cannot {verb} {name} in {self._root}: {_cause(error)}") from error
+
+
+def _write_aside(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write beside the path, then rename; leave nothing behind where that fails."""
+    with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+        try:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def _cause(error: OSError) -> str:

@@ -131,6 +131,8 @@ class _Costs:
 
 @dataclass
 class _Trajectories:
+    """Costs of trajectories: tokens, and FLOPs in all and of attention."""
+
     tokens: _Costs = field(default_factory=_Costs)
     flops: _Costs = field(default_factory=_Costs)
     attention: _Costs = field(default_factory=_Costs)
@@ -207,6 +209,8 @@ def all_trajectories(regimes: RegimeResults) -> tuple[float, float]:
 
 @dataclass
 class _Kind:
+    """Pairs of one kind, counted."""
+
     pairs: int = 0
     copies: int = 0
     chosen: int = 0

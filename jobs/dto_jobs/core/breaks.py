@@ -57,12 +57,13 @@ def find_breaks(text: str, languages: Sequence[Language], extra_cues: Mapping[st
                 held.append(found)
                 continue
             # A formula holds no blank line: what looked like its opening was none.
-            yield from held
-            yield found
+            yield from (*held, found)
             held, closer = [], ""
-        elif mark == closer:
+            continue
+        if mark == closer:
             held, closer = [], ""
-        elif closer != _FENCE and mark in _CLOSED_BY:
+            continue
+        if closer != _FENCE and mark in _CLOSED_BY:
             yield from held
             held, closer = [], _CLOSED_BY[mark]
     yield from held

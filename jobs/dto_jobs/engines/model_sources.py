@@ -16,16 +16,8 @@ SMOLLM2 = "builtin:smollm2-135m"
 _SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS = "*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-OTHER = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "vocab*",
-    "merges.txt",
-    "*.jinja",
-)
-"""Beside the weights, the files that a model's answers depend on."""
+COMPANIONS = ("generation_config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "*.jinja")
+"""Files beside weights and configuration that a model's answers depend on."""
 
 
 def resolve(source: str, base: Path) -> Path:
@@ -61,11 +53,16 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} has no config.json, so nothing says what model its weights are")
 
 
+def companions(folder: Path) -> list[Path]:
+    """Return the files of tokenizer, chat template and generation settings."""
+    return sorted({file for pattern in COMPANIONS for file in folder.glob(pattern)})
+
+
 def digest(folder: Path) -> str:
     """Return the SHA-256 over weights, configuration and tokenizer: the same digest answers the same."""
     check_folder(folder)
     whole = sha256()
-    for file in sorted({file for pattern in (WEIGHTS, *OTHER) for file in folder.glob(pattern)}):
+    for file in sorted([*folder.glob(WEIGHTS), folder / "config.json", *companions(folder)]):
         with file.open("rb") as opened:
             content = sha256()
             while block := opened.read(1 << 20):
@@ -88,7 +85,7 @@ def _from_hub(source: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
 
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=[WEIGHTS, "*.json", *OTHER]))
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=[WEIGHTS, "*.json", *COMPANIONS]))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
         raise InputError(
             f"{source} could not be fetched from the hub and is not in its cache on this machine: {problem}; "

@@ -7,6 +7,7 @@ TRL's CPOTrainer computes SimPO when told so: `loss_type="simpo"`, mean log-prob
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import copyfile
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +19,7 @@ from trl.experimental.cpo import CPOConfig, CPOTrainer
 
 from dto_jobs.core.cost import training as training_spend
 from dto_jobs.core.records import Pair
-from dto_jobs.engines.model_sources import check_folder
+from dto_jobs.engines.model_sources import check_folder, companions
 from dto_jobs.engines.transformers import shape
 from dto_jobs.errors import InputError, StageFailedError
 from dto_jobs.stage import Trained
@@ -43,6 +44,12 @@ class PairTrainer(CPOTrainer):
         """Return losses and rewards per pair; no loss at all from the preference in the control."""
         losses, *rewards = super().cpo_loss(chosen, rejected)
         return (losses * 0 if self._sft else losses, *rewards)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: a checkpoint is nobody's to read."""
+
+    def _send_telemetry(self) -> None:
+        """Tell nobody."""
 
 
 class Watch(TrainerCallback):
@@ -89,6 +96,9 @@ class SimpoTrainer:
             )
         check_folder(self._base)
         model, tokenizer, saved_as = self._loaded()
+        if not all(pair.prompt.startswith(tokenizer.bos_token or "") for pair in pairs):
+            # The trainer would put one before prompts whose chat template has none.
+            tokenizer.bos_token = None
         numbers = shape(model)
         watch = Watch(note)
         start = perf_counter()
@@ -98,7 +108,10 @@ class SimpoTrainer:
         trainer.train(resume_from_checkpoint=_last_checkpoint(workspace))
         seconds = perf_counter() - start
         folder = workspace / "model"
-        _save(trainer, tokenizer, folder, saved_as)
+        _save(trainer, folder, saved_as)
+        # The tokenizer's own files, to the byte: saving it anew would write them in today's form.
+        for file in companions(self._base):
+            copyfile(file, folder / file.name)
         epoch = training_spend(numbers, lengths)
         spend = epoch.model_copy(
             update={
@@ -113,6 +126,7 @@ class SimpoTrainer:
     def _loaded(self) -> tuple[Any, Any, torch.dtype]:
         """Return the model in float32 (bfloat16 updates of 5e-7 would round away), its tokenizer, and the dtype it came in."""
         transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
         disable_progress_bars()
         tokenizer = AutoTokenizer.from_pretrained(self._base, local_files_only=True, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(self._base, local_files_only=True, trust_remote_code=False)
@@ -200,14 +214,13 @@ def _arguments(settings: Training, rows: int, workspace: Path, seed: int) -> CPO
 
 
 def _assert_whole(trainer: PairTrainer, tokenizer: Any) -> None:  # noqa: ANN401 - transformers is untyped
-    """Make sure that every sequence ends in one end mark: neither cut nor ended twice."""
-    end = tokenizer.eos_token_id
+    """Make sure that every sequence is what the model would have said: nothing cut or added, one end mark."""
     for row in trainer.train_dataset:
         for side in ("chosen", "rejected"):
-            tokens = row[f"{side}_input_ids"]
-            if tokens[-1] != end or tokens[-2] == end:
+            said = tokenizer(row["prompt"] + row[side], add_special_tokens=False)["input_ids"]
+            if row[f"{side}_input_ids"] != [*said, tokenizer.eos_token_id]:
                 raise StageFailedError(
-                    f"the trainer changed the end of a {side} response: it ends in tokens {tokens[-2:]}"
+                    f"the trainer changed the tokens of a {side} response to {row['prompt'][:200]!r}"
                 )
 
 
@@ -217,14 +230,13 @@ def _last_checkpoint(workspace: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
-def _save(trainer: PairTrainer, tokenizer: Any, folder: Path, dtype: torch.dtype) -> None:  # noqa: ANN401 - transformers is untyped
+def _save(trainer: PairTrainer, folder: Path, dtype: torch.dtype) -> None:
     """Save the model, adapters merged into it, in the number format its base came in."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(folder / "adapter")
         model = model.merge_and_unload()
     model.to(dtype).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def _figures(trainer: PairTrainer, watch: Watch, pairs: int, numbers: dict[str, Any]) -> dict[str, Any]:

@@ -77,11 +77,10 @@ class Transformers:
                 yield from refused
                 with torch.inference_mode():
                     batch.admit(waiting)
-                if not batch.rows:
-                    if refused:
-                        continue
+                if not batch.rows and not refused:
                     return
-            yield from self._step(batch)
+            if batch.rows:
+                yield from self._step(batch)
 
     def _emptied_cache(self) -> SlotCache:
         """Return a cache as good as new. What lies in it is never looked at; its memory is costly to come by."""

@@ -77,7 +77,9 @@ def test_plan_tells_what_is_there(dto, file):
     before = json.loads(dto("plan", file, "--json").out)
     assert [row["cached"] for row in before] == [False] * 5
     dto("run", file)
-    after = json.loads(dto("plan", file, "--json", "--set", "stages.pairs.minSaving=0.3", "--set", "metadata.name=other").out)
+    after = json.loads(
+        dto("plan", file, "--json", "--set", "stages.pairs.minSaving=0.3", "--set", "metadata.name=other").out
+    )
     assert {row["stage"]: row["cached"] for row in after} == {
         "rollout": True, "exits": True, "endings": True, "pruning": True, "pairs": False,
     }  # fmt: skip
@@ -107,7 +109,9 @@ def _a_problem(dto):
 
 def test_segment_prints_one_line_per_trace(dto, tmp_path):
     path = tmp_path / "traces.jsonl"
-    path.write_text('{"id": "a", "response": "First, 2.\\n\\nWait, let me check that again. It is 2 indeed, no doubt."}\n')
+    path.write_text(
+        '{"id": "a", "response": "First, 2.\\n\\nWait, let me check that again. It is 2 indeed, no doubt."}\n'
+    )
     [line] = dto("segment", path, "--json").out.splitlines()
     row = json.loads(line)
     assert row["id"] == "a"
@@ -117,8 +121,13 @@ def test_segment_prints_one_line_per_trace(dto, tmp_path):
 
 def test_grade_prints_one_line_per_row_with_columns_as_options(dto, tmp_path):
     path = tmp_path / "answers.jsonl"
-    path.write_text('{"n": 1, "said": "\\\\boxed{1/2}", "right": "0.5"}\n{"n": 2, "said": "\\\\boxed{11}", "right": "1"}\n')
-    rows = [json.loads(line) for line in dto("grade", path, "--text", "said", "--gold", "right", "--id", "n", "--json").out.splitlines()]
+    path.write_text(
+        '{"n": 1, "said": "\\\\boxed{1/2}", "right": "0.5"}\n{"n": 2, "said": "\\\\boxed{11}", "right": "1"}\n'
+    )
+    rows = [
+        json.loads(line)
+        for line in dto("grade", path, "--text", "said", "--gold", "right", "--id", "n", "--json").out.splitlines()
+    ]
     assert rows == [{"id": 1, "correct": True, "answer": "1/2"}, {"id": 2, "correct": False, "answer": "11"}]
     assert "1 of 2 right" in dto("grade", path, "--text", "said", "--gold", "right").out
 
@@ -131,16 +140,26 @@ def write(tmp_path, name, text):
 PROBLEM = '{"id": "a", "problem": "1+1?", "answer": "2"}\n'
 
 MISTAKES = [
-    pytest.param({"stages": {"exits": {"treshold": 1}}}, {}, 2, ["spec.stages.exits.treshold", "`threshold`"], id="unknown field"),
+    pytest.param(
+        {"stages": {"exits": {"treshold": 1}}}, {}, 2, ["spec.stages.exits.treshold", "`threshold`"], id="unknown field"
+    ),
     pytest.param({"seed": "x"}, {}, 2, ["spec.seed", "'x'"], id="wrong type"),
-    pytest.param({"stages": {"exits": {"threshold": 2}}}, {}, 2, ["spec.stages.exits.threshold", "2"], id="out of range"),
+    pytest.param(
+        {"stages": {"exits": {"threshold": 2}}}, {}, 2, ["spec.stages.exits.threshold", "2"], id="out of range"
+    ),
     pytest.param({"problems": {"source": "gone.jsonl"}}, {}, 3, ["gone.jsonl"], id="missing file"),
-    pytest.param({"problems": {"source": "p.jsonl"}}, {"p.jsonl": PROBLEM + "{broken\n"}, 3, ["p.jsonl", "2"], id="broken line"),
+    pytest.param(
+        {"problems": {"source": "p.jsonl"}}, {"p.jsonl": PROBLEM + "{broken\n"}, 3, ["p.jsonl", "2"], id="broken line"
+    ),
     pytest.param({"problems": {"source": "p.jsonl"}}, {"p.jsonl": ""}, 3, ["p.jsonl"], id="empty set"),
-    pytest.param({"problems": {"source": "p.jsonl"}}, {"p.jsonl": '{"problem": "1+1?"}\n'}, 3, ["answer"], id="no answer"),
+    pytest.param(
+        {"problems": {"source": "p.jsonl"}}, {"p.jsonl": '{"problem": "1+1?"}\n'}, 3, ["answer"], id="no answer"
+    ),
     pytest.param({"problems": {"source": "p.jsonl"}}, {"p.jsonl": PROBLEM * 2}, 3, ["'a'", "2"], id="duplicate ids"),
     pytest.param({"problems": {"source": "builtin:none"}}, {}, 3, ["builtin:none"], id="unknown built-in"),
-    pytest.param({"stages": {"pruning": {"judge": {"model": "m"}}}}, {}, 3, ["spec.stages.pruning.judge"], id="no judge yet"),
+    pytest.param(
+        {"stages": {"pruning": {"judge": {"model": "m"}}}}, {}, 3, ["spec.stages.pruning.judge"], id="no judge yet"
+    ),
     pytest.param({"until": None}, {}, 3, ["benchmark"], id="unknown benchmark folder"),
     pytest.param({"until": "training"}, {}, 3, ["scripted", "train"], id="nothing to train"),
 ]
@@ -191,8 +210,20 @@ def test_a_run_that_is_not_there_is_said_so(dto, command):
 
 
 def started(file: Path, store: Path, delay: float):
-    words = [sys.executable, "-m", "dto_jobs", "run", file, "--store", store, "--set", f"engine.scripted.delaySeconds={delay}"]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    words = [
+        sys.executable,
+        "-m",
+        "dto_jobs",
+        "run",
+        file,
+        "--store",
+        store,
+        "--set",
+        f"engine.scripted.delaySeconds={delay}",
+    ]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
 
 
 def wait_for(process, words):

@@ -98,7 +98,12 @@ def test_long_and_correct_beats_short_and_wrong():
 
 
 def test_the_control_takes_sampled_responses_the_shortest_correct_against_the_longest():
-    traces = [trace("a", 100, optimized=40), trace("b", 60), trace("c", 30, correct=False), trace("d", 200, correct=False)]
+    traces = [
+        trace("a", 100, optimized=40),
+        trace("b", 60),
+        trace("c", 30, correct=False),
+        trace("d", 200, correct=False),
+    ]
     [pair] = made(*traces, chosen="shortest-correct")
     assert (pair.kind, pair.chosen, pair.rejected) == ("rescued", "original b", "original d")
     assert made(trace("a", 100), trace("b", 95), chosen="shortest-correct") == []

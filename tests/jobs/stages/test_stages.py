@@ -24,8 +24,9 @@ class RuleEngine:
 
     shape = ModelShape(parameters=10, layers=1, width=1)
 
-    def __init__(self, answer, *, thinking=True, score=lambda _prompt, _then: 0.0):
-        self.answer, self.thinking, self.score_one = answer, thinking, score
+    def __init__(self, answer, *, thinking=True, score=None):
+        self.answer, self.thinking = answer, thinking
+        self.score_one = score or (lambda _prompt, _then: 0.0)
         self.requests = []
 
     def render(self, question):
@@ -40,7 +41,9 @@ class RuleEngine:
                 self.requests.append(request)
                 said = self.answer(request)
                 text, finished = said if isinstance(said, tuple) else (said, True)
-                yield Completion(request.key, text, self.count(text) + 1, self.count(request.prompt), 0, finished=finished)
+                yield Completion(
+                    request.key, text, self.count(text) + 1, self.count(request.prompt), 0, finished=finished
+                )
 
     def score(self, texts):
         return [self.score_one(*pair) for pair in texts]
@@ -51,7 +54,10 @@ def only(stage, record, engine, judge=None, **ports):
     return made
 
 
-def response(text="".join(PATTERNS) + "\n</think>\n\n\\boxed{42}", *, correct=True, finished=True):
+TEXT = "".join(PATTERNS) + "\n</think>\n\n\\boxed{42}"
+
+
+def response(text=TEXT, *, correct=True, finished=True):
     return Response(
         id="p#0", problem=PROBLEM, prompt="<user>?<assistant><think>\n", text=text, prompt_tokens=3, tokens=100,
         finished=finished, opened=True, answer="42", correct=correct,
@@ -148,7 +154,10 @@ def test_an_answer_that_is_never_known_is_no_exit():
 
 def test_curtailed_draws_less_and_finds_the_same():
     few, many = RuleEngine(knows_after(2)), RuleEngine(knows_after(2))
-    exits = [only(Exits(strategy=strategy), response(), engine).exit for strategy, engine in (("curtailed", few), ("exhaustive", many))]
+    exits = [
+        only(Exits(strategy=strategy), response(), engine).exit
+        for strategy, engine in (("curtailed", few), ("exhaustive", many))
+    ]
     assert exits == [2, 2]
     assert (len(few.requests), len(many.requests)) == (5 + 4, 5 * 8)
 
@@ -263,4 +272,6 @@ def test_a_necessary_pair_rejects_the_same_text_stopped_one_pattern_earlier():
     pruned = only(Pruning(), ended(wrong_ending="41}"), engine)
     [group] = Pairs().run([pruned], Ports(engine=engine))
     necessary = next(pair for pair in group if pair.kind == "necessary")
-    assert necessary.rejected == PATTERNS[1].lstrip() + "\n\nThat settles it.\n</think>\n\n**Final Answer**\n\\boxed{41}"
+    assert (
+        necessary.rejected == PATTERNS[1].lstrip() + "\n\nThat settles it.\n</think>\n\n**Final Answer**\n\\boxed{41}"
+    )
