@@ -6,7 +6,8 @@ Every trace is a list of thinking patterns, one per paragraph:
 - quick pass: one mental step per line; wrong on every trap (see `arithmetic.quick`). The slip depends
   on the problem alone, so sampling again does not repair it.
 - careful check: every step digit by digit with the carry written out; right by construction. The only pattern that
-  repairs anything; once it has been done, everything after it is waste.
+  repairs anything; once it has been done, everything after it is waste. It says how its result compares with the one
+  before, so it makes sense only after a quick pass, and DTO's traces of hard problems keep both.
 - second quick pass (never after a careful check), doubt of one line, look at the signs, second reading: always agree
   with what stands there.
 
@@ -38,9 +39,8 @@ CHECKED = {"stop": 0.28, "careful": 0.26, "doubt": 0.18, "signs": 0.14, "reading
 # Shares of the training data, not of what the model should say: forms that DTO makes of its traces, so that cut and
 # pruned traces go on sensibly. Sampling at the temperature makes them rarer still.
 HASTY = 0.02  # ended before any pass: the answer is where the expression starts
-STRAIGHT = 0.25  # of traces whose quick pass is wrong: begin with their first careful check, if they have one
 PRUNED = 0.12  # every pattern is dropped with probability PRUNED_EACH, as long as a result remains
-PRUNED_EACH = 0.4
+PRUNED_EACH = 0.4  # but never the quick pass: a careful check compares with it, so it makes no sense alone
 
 PASSES = {"quick", "again", "careful"}  # the kinds of patterns that have a result of their own
 
@@ -95,10 +95,6 @@ def draw_training_trace(source: random.Random, expression: Expression) -> Trace:
         return _keep(trace, [index for index, kind in enumerate(trace.kinds) if kind in {"opening", "list"}])
     if form < HASTY + PRUNED:
         return _pruned(source, trace)
-    # Only where the quick pass is wrong, as DTO would have it. By this the model knows which problems are hard, although
-    # it does not act upon it: what tuning needs to find.
-    if "careful" in trace.kinds and expression.is_tricky() and source.random() < STRAIGHT:
-        return _keep(trace, list(range(trace.kinds.index("careful"), len(trace.kinds))))
     return trace
 
 
@@ -111,12 +107,13 @@ def quick_pass(expression: Expression) -> str:
     return "\n".join([*lines, f"This gives {values[-1]}."])
 
 
-def careful_check(expression: Expression) -> str:
-    """Write a careful check: every step digit by digit, and what remains after it."""
+def careful_check(expression: Expression, before: int) -> str:
+    """Write a careful check: every step digit by digit, what remains after it, and how the result compares to the one before."""
     values, lines = expression.exact_values(), [str(expression)]
     for done, (value, term) in enumerate(zip(values[:-1], expression.terms, strict=True), start=1):
         lines.append(f"{digit_by_digit(value, term)}, so {remaining(expression, values[done], done)}")
-    return "\n".join([*lines, f"So it is {values[-1]}."])
+    compared = "as before" if values[-1] == before else f"not {before}"
+    return "\n".join([*lines, f"So it is {values[-1]}, {compared}."])
 
 
 def remaining(expression: Expression, value: int, done: int) -> str:
@@ -139,7 +136,7 @@ def choose(source: random.Random, probabilities: Mapping[str, float]) -> str:
 def _afterthought(source: random.Random, trace: Trace, kind: str) -> tuple[str, int | None]:
     expression = trace.expression
     if kind == "careful":
-        return "Wait, let me go digit by digit.\n" + careful_check(expression), expression.value()
+        return "Wait, let me go digit by digit.\n" + careful_check(expression, trace.result or 0), expression.value()
     if kind == "again":
         return "Alternatively, I go through it again.\n" + quick_pass(expression), expression.quick_values()[-1]
     if kind == "doubt":
@@ -159,8 +156,8 @@ def _doubt(source: random.Random, expression: Expression, *, checked: bool) -> s
 
 
 def _pruned(source: random.Random, trace: Trace) -> Trace:
-    kept = [index for index in range(len(trace.kinds)) if source.random() >= PRUNED_EACH]
-    return _keep(trace, kept) if any(trace.kinds[index] in PASSES for index in kept) else trace
+    kept = [index for index, kind in enumerate(trace.kinds) if kind == "quick" or source.random() >= PRUNED_EACH]
+    return _keep(trace, kept)
 
 
 def _keep(trace: Trace, kept: list[int]) -> Trace:
