@@ -65,7 +65,7 @@ def _upto(links: list[Link], until: str | None) -> list[Link]:
 def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) -> str:
     """Return the sha256 of everything a stage's result depends on."""
     content = {
-        "code": code_version(),
+        "code": code_version(trains=isinstance(link.stage, ModelStage)),
         # Base and tuned answers share settings, and may share a model digest; what they read tells them apart.
         "stage": type(link.stage).__name__,
         "settings": link.stage.model_dump(mode="json", by_alias=True),
@@ -77,13 +77,17 @@ def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) ->
 
 
 @cache
-def code_version() -> str:
-    """Return a digest of the code that decides what stages write: the algorithm, the stages and the words said to models."""
+def code_version(*, trains: bool = False) -> str:
+    """Return a digest of the code that decides what a stage writes: the algorithm, the stages and the words said to models.
+
+    The trainer's code counts only for a stage that trains.
+    """
+    unread = TELLING if trains else {*TELLING, "simpo"}
     root = resources.files("dto_jobs")
     digest = hashlib.sha256()
     for name in ("core", "stages", "engines"):
         with resources.as_file(root / name) as folder:
-            for path in sorted(path for path in Path(folder).glob("*.py") if path.stem not in TELLING):
+            for path in sorted(path for path in Path(folder).glob("*.py") if path.stem not in unread):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
     for name in ("prompts.py", "dialogue.py"):
         digest.update((root / name).read_bytes())

@@ -89,7 +89,7 @@ class Runner:
         return Receipt(
             stage=step.name,
             key=step.key,
-            code=code_version(),
+            code=code_version(trains=isinstance(step.stage, ModelStage)),
             reads={need: self.whole[need][1].digest for need in step.needs},
             settings=step.stage.model_dump(mode="json", by_alias=True),
             blobs=tuple(blobs),
