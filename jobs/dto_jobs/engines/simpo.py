@@ -29,6 +29,8 @@ FULL_RATE, LORA_RATE = 5e-7, 5e-6
 NOTES = 200
 """Most steps that are noted; a longer training notes every second, third …"""
 CHECKPOINTS = 10
+BETWEEN_CHECKPOINTS = 30.0
+"""Seconds at least between checkpoints that nobody asked for."""
 
 Note = Callable[[dict[str, float]], None]
 
@@ -81,6 +83,20 @@ class Watch(TrainerCallback):
         self._note(figures)
 
 
+class Patience(TrainerCallback):
+    """Leaves out checkpoints that come so soon after the last one that little would be lost without them."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+
+    def on_step_end(self, _args: object, _state: object, control: Any, **_more: object) -> None:  # noqa: ANN401 - transformers' own
+        """Hear of a step, after the trainer has decided whether to save."""
+        if control.should_save and perf_counter() - self._last < BETWEEN_CHECKPOINTS:
+            control.should_save = False
+        elif control.should_save:
+            self._last = perf_counter()
+
+
 class SimpoTrainer:
     """Trains the model of a folder."""
 
@@ -103,8 +119,7 @@ class SimpoTrainer:
         watch = Watch(note)
         start = perf_counter()
         trainer = _trainer(model, tokenizer, pairs, settings, workspace, watch, seed + settings.seed)
-        _assert_whole(trainer, tokenizer)
-        lengths = [len(row[f"{side}_input_ids"]) for row in trainer.train_dataset for side in ("chosen", "rejected")]
+        lengths = _lengths(trainer, tokenizer)
         trainer.train(resume_from_checkpoint=_last_checkpoint(workspace))
         seconds = perf_counter() - start
         folder = workspace / "model"
@@ -146,7 +161,13 @@ def _trainer(  # noqa: PLR0917 - all that a training depends on
     seed: int,
 ) -> PairTrainer:
     rows = [
-        {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        # The length lets the trainer batch pairs of similar length; padding is the larger part of a random batch.
+        {
+            "prompt": pair.prompt,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+            "length": max(pair.chosen_tokens, pair.rejected_tokens),
+        }
         for pair in pairs
         for _ in range(pair.copies)
     ]
@@ -165,7 +186,7 @@ def _trainer(  # noqa: PLR0917 - all that a training depends on
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=adapters,
-        callbacks=[watch],
+        callbacks=[watch] if settings.save_steps else [watch, Patience()],
     )
     # Both print every step to the terminal, where `note` already goes.
     trainer.remove_callback(transformers.PrinterCallback)
@@ -185,8 +206,9 @@ def _arguments(settings: Training, rows: int, workspace: Path, seed: int) -> CPO
         beta=settings.beta,
         simpo_gamma=settings.gamma_ratio * settings.beta,
         cpo_alpha=1.0 if settings.loss == "sft" else settings.nll,
-        # Pairs over the window were dropped before; `_assert_whole` makes sure that nothing is cut.
+        # Pairs over the window were dropped before; `_lengths` makes sure that nothing is cut.
         max_length=2**30,
+        train_sampling_strategy="group_by_length",
         max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulate,
@@ -213,15 +235,18 @@ def _arguments(settings: Training, rows: int, workspace: Path, seed: int) -> CPO
     )
 
 
-def _assert_whole(trainer: PairTrainer, tokenizer: Any) -> None:  # noqa: ANN401 - transformers is untyped
-    """Make sure that every sequence is what the model would have said: nothing cut or added, one end mark."""
-    for row in trainer.train_dataset:
-        for side in ("chosen", "rejected"):
-            said = tokenizer(row["prompt"] + row[side], add_special_tokens=False)["input_ids"]
-            if row[f"{side}_input_ids"] != [*said, tokenizer.eos_token_id]:
-                raise StageFailedError(
-                    f"the trainer changed the tokens of a {side} response to {row['prompt'][:200]!r}"
-                )
+def _lengths(trainer: PairTrainer, tokenizer: Any) -> list[int]:  # noqa: ANN401 - transformers is untyped
+    """Return the tokens of every sequence, made sure to be what the model would have said: nothing cut, one end mark."""
+    rows = trainer.train_dataset
+    lengths = []
+    for side in ("chosen", "rejected"):
+        texts = [prompt + response for prompt, response in zip(rows["prompt"], rows[side], strict=True)]
+        said = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for text, wanted, tokens in zip(texts, said, rows[f"{side}_input_ids"], strict=True):
+            if tokens != [*wanted, tokenizer.eos_token_id]:
+                raise StageFailedError(f"the trainer changed the tokens of a {side} response: {text[:200]!r} …")
+            lengths.append(len(tokens))
+    return lengths
 
 
 def _last_checkpoint(workspace: Path) -> str | None:

@@ -45,6 +45,6 @@ class Training(ModelStage):
     seed: int = Field(default=0, ge=0, le=2**30)
     """Added to the run's seed: another order of the pairs, with all before training reused."""
     save_steps: int = Field(default=0, ge=0)
-    """Steps between checkpoints; 0: a tenth of the training."""
+    """Steps between checkpoints; 0: a tenth of the training, half a minute at least."""
     lora: Lora | None = None
     """Adapters; None for full training."""

@@ -196,6 +196,14 @@ def test_a_torn_checkpoint_is_passed_over(trained, tmp_path):
     assert trained("one").figures["steps"] == 5
 
 
+def test_a_short_training_leaves_no_checkpoints_unless_asked(trained, tmp_path, monkeypatch):
+    trained("short")
+    trained("asked", save_steps=2)
+    monkeypatch.setattr("dto_jobs.engines.simpo.BETWEEN_CHECKPOINTS", 0.0)
+    trained("long")
+    assert [len(list((tmp_path / name).glob("checkpoint-*"))) for name in ("short", "asked", "long")] == [0, 1, 1]
+
+
 def test_notes_tell_how_the_training_goes(trained):
     notes = []
     made = trained(note=notes.append, learning_rate=2e-3, epochs=6.0)
