@@ -28,6 +28,8 @@ from dto_jobs.stage import Completion, Feed, Request
 OPEN, CLOSE = "<think>", "</think>"
 REFILL = 16
 """The batch is refilled when one in so many places is free: prompts that enter together cost less."""
+SCORED = 24
+"""Most texts scored at once: sorted by length, few together need little padding."""
 LOGITS = 1 << 27
 """Most logits held at once while scoring."""
 
@@ -133,7 +135,7 @@ class Transformers:
         fitting.sort(key=lambda place: len(pairs[place][0]) + len(pairs[place][1]))
         while fitting:
             length = len(pairs[fitting[-1]][0]) + len(pairs[fitting[-1]][1])
-            chunk = fitting[-max(1, LOGITS // (length * size)) :]
+            chunk = fitting[-max(1, min(SCORED, LOGITS // (length * size))) :]
             del fitting[-len(chunk) :]
             for place, value in zip(chunk, self._score([pairs[place] for place in chunk]), strict=True):
                 scores[place] = value
