@@ -19,7 +19,7 @@ from dto_jobs.engines.transformers import Transformers, load
 from dto_jobs.model_source import ModelSource, TransformersEngine
 from dto_jobs.stage import Request
 
-REQUESTS = 512
+REQUESTS = 256
 MAX_TOKENS = 480
 BATCHES = (32, 64, 128, 256)
 SLOTS = 256
