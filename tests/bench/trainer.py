@@ -59,15 +59,17 @@ def pair(number: int) -> Pair:
     again = "".join(
         f"\n\nWait, let me check that again.{line}\nThis gives {one + other}." for _ in range(3 + number % 4)
     )
+    chosen = f"First, I go from left to right.{line}\nThis gives {one + other}.{end}"
+    rejected = f"First, I go from left to right.{line}\nThis gives {one + other}.{again}{end}"
     return Pair(
         problem_id=str(number),
         level="",
         kind="compressed",
         prompt=f"<|im_start|>user\nCompute {one}+{other}.<|im_end|>\n<|im_start|>assistant\n<think>\n",
-        chosen=f"First, I go from left to right.{line}\nThis gives {one + other}.{end}",
-        rejected=f"First, I go from left to right.{line}\nThis gives {one + other}.{again}{end}",
-        chosen_tokens=0,
-        rejected_tokens=0,
+        chosen=chosen,
+        rejected=rejected,
+        chosen_tokens=len(chosen) // 2,
+        rejected_tokens=len(rejected) // 2,
     )
 
 

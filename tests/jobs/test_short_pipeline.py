@@ -28,7 +28,17 @@ SMALL = (
 
 def command(file, store, *settings):
     options = [word for setting in settings for word in ("--set", setting)]
-    return [sys.executable, "-m", "dto_jobs", "run", ROOT / "manifests/samples" / file, "--store", store, "--json", *options]
+    return [
+        sys.executable,
+        "-m",
+        "dto_jobs",
+        "run",
+        ROOT / "manifests/samples" / file,
+        "--store",
+        store,
+        "--json",
+        *options,
+    ]
 
 
 def run(file, store, *settings):
@@ -80,7 +90,9 @@ def test_a_run_killed_in_any_stage_ends_with_the_same_weights(whole, tmp_path):
     chance = random.Random(3)
     store = tmp_path / "store"
     for _ in range(3):
-        process = subprocess.Popen(command("demo.yaml", store, *SMALL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command("demo.yaml", store, *SMALL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
             process.wait(timeout=chance.uniform(0.3, 0.9) * seconds)
         except subprocess.TimeoutExpired:
@@ -106,7 +118,11 @@ def test_five_real_traces_are_analysed_with_real_weights(tmp_path):
     if not TRACES.exists():
         pytest.skip(f"no real traces at {TRACES}")
     source = [f"stages.rollout.import.source={TRACES}", f"problems.source={TRACES}"]
-    small = ["stages.rollout.import.limit=5", "stages.rollout.import.maxCharacters=2200", "stages.exits.strategy=curtailed"]
+    small = [
+        "stages.rollout.import.limit=5",
+        "stages.rollout.import.maxCharacters=2200",
+        "stages.exits.strategy=curtailed",
+    ]
     results = run("demo-traces.yaml", tmp_path / "store", *source, *small)
     assert results["rollout"]["responses"] == results["exits"]["traces"] == 5
     assert results["exits"]["patterns"] > 3
