@@ -1,8 +1,10 @@
 """Attention for many rows of different lengths over one cache, the same bits for a row whatever its neighbours are.
 
-Two rules make a row's result independent of the batch where the processor's matrix kernels allow it (measured in
-docs/benchmarks.md): every matrix product has at least `ROWS` rows, because kernels for fewer add up in another order,
-and the number of keys is a multiple of `KEYS`, because kernels cut a longer sum into equal blocks of at most so many.
+Two rules make a row's result independent of the batch: every matrix product has at least `ROWS` rows, because kernels for
+fewer add up in another order, and the number of keys is a multiple of `KEYS`, because kernels cut a longer sum into equal
+blocks of at most so many. On x86 with float32 a token's logits are then the same bits whether it was drawn or part of a
+prompt, beside whichever rows (tried with the embedded model and SmolLM2-135M). On kernels that cut otherwise, and on GPUs,
+the last bits may differ, and so may, once in many thousand tokens, a draw; the same requests in the same order agree anywhere.
 """
 
 from typing import Any
