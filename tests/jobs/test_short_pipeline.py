@@ -128,7 +128,7 @@ def test_five_real_traces_are_analysed_with_real_weights(tmp_path):
     assert results["exits"]["patterns"] > 3
     assert results["regimes"]["right"]["traces"] + results["regimes"]["wrong"]["traces"] == 5
     traces = list(latest(FolderStore(tmp_path / "store"), "demo-traces", "pruning").records(PrunedTrace))
-    texts = {row["response"] for row in map(json.loads, TRACES.open())}
+    texts = {json.loads(line)["response"] for line in TRACES.read_text().splitlines()}
     for trace in traces:
         searched = trace.ended.trace
         thinking = "".join(pattern.text for pattern in searched.patterns)
