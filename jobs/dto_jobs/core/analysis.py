@@ -117,10 +117,12 @@ class _Costs:
     after: ByProblem = field(default_factory=lambda: ByProblem(list))
 
     def add(self, problem: str, before: float, after: float) -> None:
+        """Add one trajectory."""
         self.before[problem].append(before)
         self.after[problem].append(after)
 
     def change(self, seed: int) -> Change:
+        """Return the means before and after, and the change with its interval."""
         count = sum(map(len, self.before.values()))
         return Change(
             before=sum(map(sum, self.before.values())) / count,
@@ -138,6 +140,7 @@ class _Trajectories:
     attention: _Costs = field(default_factory=_Costs)
 
     def add(self, response: Response, tokens_after: int, shape: ModelShape) -> None:
+        """Add one trajectory: as it was, and with so many tokens after."""
         problem = response.problem.id
         dense, attention = response_flops(shape, response.prompt_tokens, response.tokens)
         dense_after, attention_after = response_flops(shape, response.prompt_tokens, tokens_after)
@@ -146,6 +149,7 @@ class _Trajectories:
         self.attention.add(problem, attention, attention_after)
 
     def summary(self, seed: int) -> Trajectories | None:
+        """Return the changes; None of no trajectories."""
         if not self.tokens.before:
             return None
         return Trajectories(
@@ -168,6 +172,7 @@ class _Regime:
     of_optimized: _Trajectories = field(default_factory=_Trajectories)
 
     def add(self, trace: PrunedTrace, shape: ModelShape) -> None:
+        """Add one trace."""
         response = trace.ended.trace.response
         self.traces += 1
         self.overall.add(response, response.tokens if trace.text is None else trace.tokens, shape)
@@ -178,6 +183,7 @@ class _Regime:
             self.of_optimized.add(response, trace.tokens, shape)
 
     def summary(self, seed: int) -> Regime:
+        """Return what became of the traces."""
         return Regime(
             traces=self.traces,
             optimized=self.optimized,
@@ -218,6 +224,7 @@ class _Kind:
     problems: set[str] = field(default_factory=set)
 
     def add(self, pair: Pair) -> None:
+        """Add one pair."""
         self.pairs += 1
         self.copies += pair.copies
         self.chosen += pair.chosen_tokens
@@ -225,6 +232,7 @@ class _Kind:
         self.problems.add(pair.problem_id)
 
     def summary(self) -> PairFigures:
+        """Return the counts and mean lengths."""
         return PairFigures(
             pairs=self.pairs,
             copies=self.copies,

@@ -40,6 +40,7 @@ class _Tally:
     attention: float = 0.0
 
     def add(self, answer: Answer, shape: ModelShape) -> None:
+        """Add one answer."""
         # Two benchmarks may name a problem alike.
         problem = f"{answer.benchmark}/{answer.problem_id}"
         dense, attention = response_flops(shape, answer.prompt_tokens, answer.tokens)
@@ -54,6 +55,7 @@ class _Tally:
         self.attention += attention
 
     def figures(self, seed: int) -> ModelFigures:
+        """Return the figures with their intervals."""
         return ModelFigures(
             samples=self.samples,
             accuracy=rate_interval(self.correct, seed=seed),
