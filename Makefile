@@ -16,7 +16,7 @@ help: ## List the targets
 
 init: $(DEV)/.ready $(JOBS)/.ready ## Make both environments (dev without torch, jobs with it)
 
-demo: $(JOBS)/.ready ## Run the whole pipeline on the embedded model and open-book problems: base against tuned, with a report
+demo: $(JOBS)/.ready ## Run the whole pipeline on the embedded model: base against tuned, with a report
 	@echo "== demo: sampling, exits, endings, pruning, pairs, SimPO and evaluation of a tiny model; about 4 minutes"
 	$(JOBS)/dto run manifests/samples/demo.yaml --store build/demo
 
@@ -30,7 +30,13 @@ demo-model: $(JOBS)/.ready ## Build the embedded model from scratch (one core, d
 
 test: unit engines ## Run every test tier
 
-unit: $(DEV)/.ready ## Lint, types, walls, contracts and the fast tests (no torch)
+browser: ## Install Chromium, which the report's tests open pages with, where that can be done
+	@command -v chromium >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "== installing chromium for the report's tests"; apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
+	else echo "== chromium is missing and cannot be installed here: the report's browser tests will NOT RUN"; fi
+
+unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests (no torch)
 	@echo "== tier unit"
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
@@ -72,4 +78,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help init demo demo-traces demo-model test unit engines lint bench variants docs lock clean
+.PHONY: browser help init demo demo-traces demo-model test unit engines lint bench variants docs lock clean
