@@ -1,6 +1,6 @@
 """What an engine's work costs, counted where it passes through."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
 from dto_jobs.core.cost import ModelShape, Spend, inference
@@ -10,12 +10,14 @@ from dto_jobs.stage import Completion, Engine, Feed, Request
 class MeteredEngine:
     """An engine that keeps account: tokens and FLOPs of every completion and score, seconds spent inside the engine."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, opened: Callable[[], Engine]) -> None:
+        start = perf_counter()
+        self._engine = engine = opened()
         self.shape: ModelShape = engine.shape
         self.thinking: bool = engine.thinking
         self._spends: list[Spend] = []
-        self._seconds = 0.0
+        # Importing the engine's libraries and loading the model is the engine's time, too.
+        self._seconds = perf_counter() - start
         self.tokens = 0
         """Tokens generated since the last `taken`."""
 

@@ -105,7 +105,8 @@ class Runner:
         parts = artifact.parts()
         done = sum(part.inputs for part in parts)
         self.progress.started(step.name, receipt.records, done)
-        engine = MeteredEngine(self.workshop.engine(self.whole[step.model][0] if step.model else None))
+        model = self.whole[step.model][0] if step.model else None
+        engine = MeteredEngine(lambda: self.workshop.engine(model))
         if done < receipt.records:
             inputs = islice(source.records(step.stage.reads), done, None)
             parts += self._work(step, artifact, engine, inputs, parts)

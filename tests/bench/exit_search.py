@@ -50,7 +50,7 @@ Measured = tuple[SearchedTrace, int, int]
 def measured() -> list[Measured]:
     """Return traces with the tokens of exhaustive and of curtailed search."""
     source = ModelSource(source="builtin:smollm2-135m")
-    engine = MeteredEngine(load(resolve(source.source, Path()), TransformersEngine(slots=32), source))
+    engine = MeteredEngine(lambda: load(resolve(source.source, Path()), TransformersEngine(slots=32), source))
     found: list[Measured] = []
     for response in responses(engine):
         short, few = searched(engine, response, "curtailed")
