@@ -82,7 +82,7 @@ class LocalRun:
         if self.store.exists(name):
             before = json.loads(b"".join(self.store.read(name)))
             change = _change(_kept(before["spec"]), _kept(spec), "spec") or _change(
-                before["sources"], {**before["sources"], **now["sources"]}, "content of"
+                before["sources"], {**before["sources"], **now["sources"]}, "content"
             )
             if change:
                 raise RunConflictError(

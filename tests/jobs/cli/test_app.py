@@ -197,6 +197,22 @@ def test_a_run_file_changed_under_its_run_is_refused_and_nothing_is_lost(dto, fi
     assert (tmp_path / "store/runs/r/results.json").read_bytes() == results
 
 
+def test_problems_changed_under_their_run_are_refused(dto, file, tmp_path):
+    problems = tmp_path / "p.jsonl"
+    problems.write_text('{"id": "a", "problem": "Compute 1+1.", "answer": "2"}\n')
+    source = ("--set", "problems={source: p.jsonl}")
+    assert dto("run", file, *source).code == 0
+    problems.write_text('{"id": "a", "problem": "Compute 1+2.", "answer": "3"}\n')
+    ended = dto("run", file, *source)
+    assert ended.code == 5
+    assert "content.problems was" in ended.err
+
+
+def test_slots_may_change_under_the_same_name_to_get_a_run_through(dto, file):
+    dto("run", file)
+    assert dto("run", file, "--set", "engine.scripted.delaySeconds=0.001").code == 0
+
+
 def test_until_may_move_on_under_the_same_name(dto, file):
     assert dto("run", file, "--until", "exits").code == 0
     assert dto("run", file, "--until", "pairs").code == 0
