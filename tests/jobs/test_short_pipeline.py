@@ -85,7 +85,7 @@ def test_exhaustive_and_curtailed_find_the_same_exits_in_real_samples(whole):
     assert any(len(one.boundaries) > len(other.boundaries) for one, other in zip(full, short, strict=True))
 
 
-def test_a_run_killed_in_any_stage_ends_with_the_same_weights(whole, tmp_path):
+def test_a_run_killed_at_random_moments_ends_with_the_same_weights(whole, tmp_path):
     reference, _, seconds = whole
     chance = random.Random(3)
     store = tmp_path / "store"

@@ -93,4 +93,5 @@ def test_a_gate_refuses_shares_out_of_range() -> None:
 
 def test_results_can_be_read_where_numpy_is_not() -> None:
     code = "import sys, dto_jobs.core.results; raise SystemExit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "jobs"})
+    done = subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": "jobs"})
+    assert done.returncode == 0
