@@ -8,7 +8,7 @@ from typing import Any
 
 from dto_jobs.artifacts.artifact import to_json
 from dto_jobs.artifacts.attempts import Attempts, Whole
-from dto_jobs.artifacts.imported_traces import read_traces
+from dto_jobs.artifacts.imported_traces import read_traces, together
 from dto_jobs.artifacts.problem_sets import read_problems
 from dto_jobs.artifacts.sources import snapshot
 from dto_jobs.artifacts.store import Store
@@ -49,7 +49,7 @@ class LocalRun:
     def _problems(self) -> Iterator[Record]:
         imported = self.run.spec.stages.rollout.imported
         if imported is not None:
-            return read_traces(imported, self.folder)
+            return together(lambda: read_traces(imported, self.folder))
         return read_problems(self.run.spec.problems, self.folder)
 
     def _benchmarks(self) -> Iterator[Record]:

@@ -1,7 +1,8 @@
 """Logged traces that replace sampling: right and wrong ones, with or without the closing mark of thinking."""
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dto_jobs.artifacts.problem_sets import Answered, answered, identity, limited
@@ -23,6 +24,20 @@ def read_traces(source: TraceSource, folder: Path) -> Iterator[ImportedTrace]:
     longest = source.max_characters
     fitting = (trace for trace in traces if longest is None or len(trace.text) <= longest)
     yield from limited(fitting, source, source.source, "traces")
+
+
+def together(read: Callable[[], Iterator[ImportedTrace]]) -> Iterator[ImportedTrace]:
+    """Yield what `read` yields, the traces of each problem one after the other: later stages pair and cap problem by problem.
+
+    The log is read twice, so that traces are held back only until the last one of their problem has come.
+    """
+    coming = Counter(trace.problem.id for trace in read())
+    waiting: dict[str, list[ImportedTrace]] = defaultdict(list)
+    for trace in read():
+        problem = trace.problem.id
+        waiting[problem].append(trace)
+        if len(waiting[problem]) == coming[problem]:
+            yield from waiting.pop(problem)
 
 
 def _trace(row: Row, read: Answered, source: TraceSource, identities: Identities) -> ImportedTrace:

@@ -1,11 +1,15 @@
 """Logged traces: right and wrong, closed and open, as they were logged."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dto_jobs.artifacts.imported_traces import read_traces
+from dto_jobs.artifacts.imported_traces import read_traces, together
+from dto_jobs.core.records import ImportedTrace, Problem
 from dto_jobs.errors import InputError
 from dto_jobs.problem_source import TraceSource
 
@@ -60,6 +64,19 @@ def test_columns_grader_and_level_can_be_named(written):
 )
 def test_a_part_of_a_log_can_be_taken(written, settings, ids):
     assert [trace.id for trace in written(**settings)] == ids
+
+
+@given(st.lists(st.sampled_from("abcd")))
+def test_traces_of_a_problem_come_one_after_the_other_in_the_order_of_the_log(problems):
+    log = [
+        ImportedTrace(id=str(number), problem=Problem(id=name, question=name, answer="1"), text="t")
+        for number, name in enumerate(problems)
+    ]
+    ordered = list(together(lambda: iter(log)))
+    assert sorted(ordered, key=log.index) == log
+    blocks = [(name, [trace.id for trace in block]) for name, block in groupby(ordered, lambda trace: trace.problem.id)]
+    assert dict(blocks) == {name: [t.id for t in log if t.problem.id == name] for name in problems}
+    assert len(blocks) == len(set(problems))
 
 
 @pytest.mark.parametrize(
