@@ -80,8 +80,7 @@ class Runner:
     def _make(self, step: PlannedStage, *, fresh: bool) -> Whole:
         artifact = self.attempts.begun(step, fresh=fresh)
         make = self._make_model if isinstance(step.stage, ModelStage) else self._make_records
-        receipt = make(step, artifact)
-        self.attempts.finish(artifact, receipt)
+        receipt = self.attempts.finish(artifact, make(step, artifact))
         self.progress.finished(step.name, receipt, reused=False)
         return artifact, receipt
 

@@ -130,7 +130,7 @@ def test_a_damaged_artifact_is_made_anew_not_used(uninterrupted, tmp_path, damag
     file, whole, _ = uninterrupted
     store = tmp_path / "store"
     shutil.copytree(whole, store)
-    part = store / latest(FolderStore(store), "r", "exits").base / "part-00000.jsonl.zst"
+    (part,) = (store / latest(FolderStore(store), "r", "exits").base).glob("part-00000-*.jsonl.zst")
     if damage == "delete":
         part.unlink()
     else:

@@ -2,19 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeVar
 
 import zstandard
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from dto_jobs.artifacts.store import Store
 from dto_jobs.core.cost import Spend
 from dto_jobs.core.records import Record
 from dto_jobs.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHUNK = 1 << 20
+FILES = "content"
+IN_MEMORY = 8 << 20
+"""Bytes of a compressed part that wait in memory; what is longer waits on the disk."""
 Some = TypeVar("Some", bound=Record)
 
 
@@ -24,6 +29,14 @@ class Blob(Record):
     name: str
     sha256: str
     bytes: int
+
+    @field_validator("name")
+    @classmethod
+    def _stays_below(cls, name: str) -> str:
+        # A receipt from a bucket must not be able to place a file outside the folder it is fetched into.
+        if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"the name {name!r} leads out of the artifact")
+        return name
 
 
 class Part(Record):
@@ -70,9 +83,13 @@ class Artifact:
         name = f"{self.base}/receipt.json"
         return _parsed(self.store, name, Receipt) if self.store.exists(name) else None
 
-    def commit(self, receipt: Receipt) -> None:
-        """Write the receipt: from now on the artifact is whole."""
-        self.store.write(f"{self.base}/receipt.json", [receipt.model_dump_json(indent=1).encode()])
+    def commit(self, receipt: Receipt) -> Receipt:
+        """Write the receipt: from now on the artifact is whole. Return the receipt that stands: the first one written."""
+        if self.store.create(f"{self.base}/receipt.json", receipt.model_dump_json(indent=1).encode()):
+            return receipt
+        standing = self.receipt()
+        assert standing is not None
+        return standing
 
     def verify(self, receipt: Receipt) -> None:
         """Read every object once; StoreError names the first that is gone or differs from its digest."""
@@ -96,22 +113,39 @@ class Artifact:
     def parts(self) -> list[Part]:
         """Return the committed parts, in order, up to the first gap."""
         parts: list[Part] = []
-        while self.store.exists(name := f"{self.base}/part-{len(parts):05d}.json"):
-            parts.append(_parsed(self.store, name, Part))
+        while (part := self.part(len(parts))) is not None:
+            parts.append(part)
         return parts
 
+    def part(self, number: int) -> Part | None:
+        """Return a part; None where it is not committed."""
+        name = self._note(number)
+        return _parsed(self.store, name, Part) if self.store.exists(name) else None
+
     def write_part(
-        self, number: int, records: Sequence[Record], inputs: int, spend: Spend, counts: dict[str, int]
+        self, number: int, records: Iterable[Record], inputs: int, spend: Spend, counts: dict[str, int]
     ) -> Part:
-        """Commit a part: its records, then the note that makes it count."""
-        name = f"part-{number:05d}.jsonl.zst"
-        lines = b"".join(record.model_dump_json().encode() + b"\n" for record in records)
-        data = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(lines)
-        self.store.write(f"{self.base}/{name}", [data])
-        blob = Blob(name=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        part = Part(blob=blob, inputs=inputs, records=len(records), spend=spend, counts=counts)
-        self.store.write(f"{self.base}/part-{number:05d}.json", [part.model_dump_json().encode()])
-        return part
+        """Commit a part: its records, then the note that makes it count. Return the part that stands.
+
+        Where several processes write one part, the first note stands and the others adopt it. The records are named
+        by their content, so that no note can come to speak of another's records.
+        """
+        with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+            kept = _compressed(records, file)
+            blob = _blob(file, lambda digest: f"part-{number:05d}-{digest[:16]}.jsonl.zst")
+            file.seek(0)
+            self.store.write(f"{self.base}/{blob.name}", _chunks(file))
+        part = Part(blob=blob, inputs=inputs, records=kept, spend=spend, counts=counts)
+        if self.store.create(self._note(number), part.model_dump_json().encode()):
+            return part
+        standing = self.part(number)
+        assert standing is not None
+        if standing.blob.name != blob.name:
+            self.store.delete(f"{self.base}/{blob.name}")
+        return standing
+
+    def _note(self, number: int) -> str:
+        return f"{self.base}/part-{number:05d}.json"
 
     def records(self, kind: type[Some]) -> Iterator[Some]:
         """Yield the records of a whole artifact, part by part, each verified before its first record is handed out."""
@@ -123,12 +157,16 @@ class Artifact:
                 yield from self._lines(blob, kind)
 
     def _lines(self, blob: Blob, kind: type[Some]) -> Iterator[Some]:
-        data = b"".join(self._verified(blob))
-        with zstandard.ZstdDecompressor().stream_reader(data) as stream:
-            pending = b""
-            while chunk := stream.read(1 << 20):
-                *lines, pending = (pending + chunk).split(b"\n")
-                yield from (_record(line, kind, blob.name) for line in lines)
+        with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+            # Not `writelines`: it would look only afterwards whether all that should still be in memory.
+            for chunk in self._verified(blob):
+                file.write(chunk)
+            file.seek(0)
+            with zstandard.ZstdDecompressor().stream_reader(file) as stream:
+                pending = b""
+                while chunk := stream.read(CHUNK):
+                    *lines, pending = (pending + chunk).split(b"\n")
+                    yield from (_record(line, kind, blob.name) for line in lines)
 
     # Files
 
@@ -137,26 +175,59 @@ class Artifact:
         return tuple(self._write_file(folder, path) for path in sorted(folder.rglob("*")) if path.is_file())
 
     def _write_file(self, folder: Path, path: Path) -> Blob:
-        name = "files/" + path.relative_to(folder).as_posix()
-        digest = hashlib.sha256()
-
-        def chunks() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-                    yield chunk
-
-        self.store.write(f"{self.base}/{name}", chunks())
-        return Blob(name=name, sha256=digest.hexdigest(), bytes=path.stat().st_size)
+        inside = path.relative_to(folder).as_posix()
+        with path.open("rb") as file:
+            # Read twice, for its digest and to be kept: two processes that keep a file of one name cannot mix.
+            blob = _blob(file, lambda digest: f"{FILES}/{digest[:16]}/{inside}")
+            file.seek(0)
+            self.store.write(f"{self.base}/{blob.name}", _chunks(file))
+        return blob
 
     def fetch_files(self, folder: Path) -> None:
-        """Copy the artifact's files into a folder, each verified."""
+        """Copy the artifact's files into a folder, each verified; a file that differs from its digest is not left there."""
         receipt = self.receipt()
         for blob in receipt.blobs if receipt else ():
-            path = folder / blob.name.removeprefix("files/")
+            path = folder / _inside(blob)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                file.writelines(self._verified(blob))
+            try:
+                with path.open("wb") as file:
+                    file.writelines(self._verified(blob))
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+
+def _inside(blob: Blob) -> str:
+    """Return a file's name below the folder it was kept from."""
+    place, _, inside = blob.name.partition("/")
+    # Artifacts of version 1 named a file by its place alone.
+    return inside.partition("/")[2] if place == FILES else inside
+
+
+def _compressed(records: Iterable[Record], file: IO[bytes]) -> int:
+    """Write records as compressed lines; return how many."""
+    count = 0
+    with zstandard.ZstdCompressor(level=3, write_checksum=True).stream_writer(file, closefd=False) as stream:
+        for record in records:
+            stream.write(record.model_dump_json().encode() + b"\n")
+            count += 1
+    return count
+
+
+def _blob(file: IO[bytes], named: Callable[[str], str]) -> Blob:
+    """Return what a file holds, under a name that follows from its digest."""
+    digest = hashlib.sha256()
+    size = 0
+    file.seek(0)
+    for chunk in _chunks(file):
+        digest.update(chunk)
+        size += len(chunk)
+    return Blob(name=named(digest.hexdigest()), sha256=digest.hexdigest(), bytes=size)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
 
 
 def _parsed(store: Store, name: str, kind: type[Some]) -> Some:

@@ -40,10 +40,11 @@ class Attempts:
         self._store.write(f"{base}/attempt.json", [to_json({"key": step.key, "stage": step.name})])
         return Artifact(self._store, base)
 
-    def finish(self, artifact: Artifact, receipt: Receipt) -> None:
-        """Commit the receipt, then make the artifact known to all runs."""
-        artifact.commit(receipt)
-        self._store.write(f"cache/{receipt.key}.json", [to_json({"base": artifact.base})])
+    def finish(self, artifact: Artifact, receipt: Receipt) -> Receipt:
+        """Commit the receipt, then make the artifact known to all runs; return the receipt that stands."""
+        standing = artifact.commit(receipt)
+        self._store.write(f"cache/{standing.key}.json", [to_json({"base": artifact.base})])
+        return standing
 
     def note(self, stage: str, artifact: Artifact) -> None:
         """Note which artifact the run's stage ended with: its own, or one that another run had made."""

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 
 from dto_jobs.errors import RunConflictError, StoreError
@@ -23,20 +23,32 @@ class FolderStore:
 
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Keep an object whole, in place of one of the same name."""
-        path = self._root / name
+        path = self._path(name)
         with self._explained("write", name):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_aside(path, chunks)
+            with _written_aside(path, chunks) as aside:
+                aside.replace(path)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Keep a small object unless there is one of this name, and tell whether the one there now is this."""
+        path = self._path(name)
+        with self._explained("write", name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _written_aside(path, [data]) as aside, suppress(FileExistsError):
+                # A second name for the file: given at once with all its content, and refused where there is one.
+                path.hardlink_to(aside)
+        return b"".join(self.read(name)) == data
 
     def read(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes."""
-        with self._explained("read", name), (self._root / name).open("rb") as file:
+        path = self._path(name)
+        with self._explained("read", name), path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
     def exists(self, name: str) -> bool:
         """Tell whether there is an object of this name."""
-        return (self._root / name).is_file()
+        return self._path(name).is_file()
 
     def names(self, prefix: str) -> list[str]:
         """Return the names that begin so, sorted; unfinished writes are not objects."""
@@ -59,7 +71,7 @@ class FolderStore:
     @contextmanager
     def claim(self, name: str) -> Iterator[None]:
         """Hold the sole right to write below a name, as long as this process lives."""
-        path = self._root / name / ".claim"
+        path = self._path(name) / ".claim"
         with self._explained("write", name):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+")
@@ -78,6 +90,12 @@ class FolderStore:
             file.flush()
             yield
 
+    def _path(self, name: str) -> Path:
+        # Names are read from objects too, and what an object holds is not to be trusted with the rest of the disk.
+        if ".." in PurePosixPath(name).parts or name.startswith("/"):
+            raise StoreError(f"{name!r} in {self._root} is no name of an object: it leads out of the store")
+        return self._root / name
+
     @contextmanager
     def _explained(self, verb: str, name: str) -> Iterator[None]:
         try:
@@ -86,18 +104,18 @@ class FolderStore:
             raise StoreError(f"cannot {verb} {name} in {self._root}: {_cause(error)}") from error
 
 
-def _write_aside(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write beside the path, then rename; leave nothing behind where that fails."""
+@contextmanager
+def _written_aside(path: Path, chunks: Iterable[bytes]) -> Iterator[Path]:
+    """Hand out a synced file beside the path, to be given its name; leave nothing else behind."""
     with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
         try:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
+            yield Path(file.name)
+        finally:
             with suppress(OSError):
                 Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def _cause(error: OSError) -> str:

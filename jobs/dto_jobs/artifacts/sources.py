@@ -29,7 +29,6 @@ def snapshot(store: Store, name: str, read: Callable[[], Iterator[Record]]) -> W
         parts: list[Part] = []
         while batch := list(islice(records, PART)):
             parts.append(artifact.write_part(len(parts), batch, len(batch), Spend(), {}))
-        blobs = tuple(part.blob for part in parts)
-        receipt = Receipt(stage=name, key=key, code="", blobs=blobs, records=sum(part.records for part in parts))
-        artifact.commit(receipt)
+        blobs, kept = tuple(part.blob for part in parts), sum(part.records for part in parts)
+        receipt = artifact.commit(Receipt(stage=name, key=key, code="", blobs=blobs, records=kept))
     return artifact, receipt

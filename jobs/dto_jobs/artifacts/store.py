@@ -14,6 +14,12 @@ class Store(Protocol):
     def write(self, name: str, chunks: Iterable[bytes]) -> None:
         """Keep an object whole, in place of one of the same name; a reader sees the old or the new, never a piece."""
 
+    def create(self, name: str, data: bytes) -> bool:
+        """Keep a small object unless there is one of this name, and tell whether the one there now is this.
+
+        Of any number of processes that create the same name at once, exactly one content stands.
+        """
+
     def read(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes; StoreError where there is none."""
 
