@@ -6,9 +6,9 @@ dialogue's next requests enter as soon as its last ones are answered.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from dto_jobs.stage import Completion, Engine, Request
 
@@ -29,6 +29,14 @@ Dialogue = Generator[Turn, Any, Result]
 SCORES_AT_ONCE = 64
 
 
+@runtime_checkable
+class Charged(Protocol):
+    """An engine that wants to know for which dialogue it works."""
+
+    def charge(self, place: int, items: int = 0) -> None:
+        """Hear that the dialogue at `place` goes on, and that the `items` oldest uncharged completions or scores were for it."""
+
+
 @dataclass
 class _Open(Generic[Result]):
     """A dialogue under way: its place in the order, and what it waits for."""
@@ -47,6 +55,7 @@ class _Hall(Generic[Result]):
         self._ready: deque[Request] = deque()
         self._asked: dict[str, _Open[Result]] = {}
         self._scores: list[tuple[_Open[Result], Score]] = []
+        self.charge: Callable[..., None] = engine.charge if isinstance(engine, Charged) else _unheard
         self.results: dict[int, Result] = {}
 
     def feed(self, free: int) -> list[Request]:
@@ -58,6 +67,7 @@ class _Hall(Generic[Result]):
     def hear(self, completion: Completion) -> None:
         """Pass a completion to its dialogue, which goes on once it has all it asked for."""
         one = self._asked.pop(completion.key)
+        self.charge(one.place, 1)
         one.waiting[completion.key] = completion
         if all(one.waiting.values()):
             answers = list(one.waiting.values())
@@ -68,6 +78,7 @@ class _Hall(Generic[Result]):
         place, dialogue = next(self._coming, (0, None))
         if dialogue is None:
             return False
+        self.charge(place)
         self._advance(_Open(place, dialogue), None)
         return True
 
@@ -86,6 +97,7 @@ class _Hall(Generic[Result]):
             iter(self._engine.score([text for _, score in waiting for text in score.texts])) if waiting else iter(())
         )
         for one, score in waiting:
+            self.charge(one.place, len(score.texts))
             self._advance(one, [next(values) for _ in score.texts])
         return bool(waiting)
 
@@ -114,7 +126,15 @@ def hold(dialogues: Iterable[Dialogue[Result]], engine: Engine) -> Iterator[Resu
     for completion in engine.complete(hall.feed):
         hall.hear(completion)
         while place in hall.results:
+            # Whatever the stage counts for this result is on its account, not on that of whoever spoke last.
+            hall.charge(place)
             yield hall.results.pop(place)
             place += 1
     for left in sorted(hall.results):
+        hall.charge(left)
         yield hall.results.pop(left)
+
+
+def _unheard(place: int, items: int = 0) -> None:
+    """Be told, and need not know."""
+    del place, items

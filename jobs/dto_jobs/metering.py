@@ -1,31 +1,70 @@
-"""What an engine's work costs, counted where it passes through."""
+"""What an engine's work costs, counted where it passes through, and on whose account it was done."""
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 
-from dto_jobs.core.cost import ModelShape, Spend, inference
-from dto_jobs.stage import Completion, Engine, Feed, Request
+from dto_jobs.core.cost import ModelShape, Spend, inference, total
+from dto_jobs.stage import Completion, Engine, Feed, Ports, Request
+
+
+@dataclass
+class Account:
+    """What one input of a stage has taken so far, and what was counted for it."""
+
+    spends: list[Spend] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class MeteredEngine:
-    """An engine that keeps account: tokens and FLOPs of every completion and score, seconds spent inside the engine."""
+    """An engine that keeps account: tokens and FLOPs of every completion and score, seconds spent inside the engine.
+
+    Many inputs are worked on at once. `charge` says for whom, so that an input's account holds its own work and no other's,
+    wherever a part ends.
+    """
 
     def __init__(self, opened: Callable[[], Engine]) -> None:
         start = perf_counter()
         self._engine = engine = opened()
         self.shape: ModelShape = engine.shape
         self.thinking: bool = engine.thinking
-        self._spends: list[Spend] = []
+        self.continuous: bool = engine.continuous
+        self.total = Spend()
+        """All that was spent, seconds left out."""
+        self._accounts: dict[int, Account] = {}
+        self._nobody = self._account = Account()
+        self._uncharged: deque[Spend] = deque()
         # Importing the engine's libraries and loading the model is the engine's time, too.
         self._seconds = perf_counter() - start
-        self.tokens = 0
-        """Tokens generated since the last `taken`."""
+
+    def charge(self, place: int, items: int = 0) -> None:
+        """Put the `items` oldest completions or scores not charged yet, and what is tallied next, on an input's account."""
+        self._account = self._accounts.setdefault(place, Account())
+        self._account.spends += [self._uncharged.popleft() for _ in range(items)]
+
+    def tally(self, name: str, amount: int) -> None:
+        """Add to a count of the account that is charged."""
+        self._account.counts[name] += amount
+
+    def settled(self, place: int) -> tuple[Spend, Counter[str]]:
+        """Close an input's account: return what is on it, and the seconds since an account was last closed.
+
+        What nobody was charged for (a stage may hold no dialogues) goes with the input that is finished next.
+        """
+        account = self._accounts.pop(place, Account())
+        spend = total([*account.spends, *self._uncharged, Spend(seconds=self._seconds)])
+        counts = account.counts + self._nobody.counts
+        self._nobody = self._account = Account()
+        self._uncharged.clear()
+        self._seconds = 0.0
+        return spend, counts
 
     def taken(self) -> Spend:
-        """Return what was spent since the last call."""
-        spend = sum(self._spends, Spend(seconds=self._seconds))
-        self._spends, self._seconds, self.tokens = [], 0.0, 0
-        return spend
+        """Return what was spent since the last call, whosever account it is on."""
+        open_accounts = [one for account in self._accounts.values() for one in account.spends]
+        self._accounts = {}
+        return total([*open_accounts, self.settled(0)[0]])
 
     def render(self, question: str) -> str:
         """Pass on."""
@@ -52,8 +91,7 @@ class MeteredEngine:
             self._seconds += perf_counter() - start
             if completion is None:
                 return
-            self.tokens += completion.tokens
-            self._spends.append(
+            self._spend(
                 inference(
                     self.shape,
                     prompt=completion.prompt_tokens,
@@ -68,7 +106,21 @@ class MeteredEngine:
         start = perf_counter()
         scores = self._engine.score(texts)
         self._seconds += perf_counter() - start
-        self._spends += [
-            inference(self.shape, prompt=self._engine.count(first + then), generated=0) for first, then in texts
-        ]
+        for first, then in texts:
+            self._spend(inference(self.shape, prompt=self._engine.count(first + then), generated=0))
         return scores
+
+    def _spend(self, spend: Spend) -> None:
+        self._uncharged.append(spend)
+        self.total += spend
+
+
+@dataclass(frozen=True)
+class MeteredPorts(Ports):
+    """Ports whose counts go to the account of the input that is worked on."""
+
+    engine: MeteredEngine
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a count of the receipt."""
+        self.engine.tally(name, amount)

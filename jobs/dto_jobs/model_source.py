@@ -43,6 +43,8 @@ class ScriptedEngine(Settings):
 
     delay_seconds: float = Field(default=0.0, ge=0)
     """Pause per completion."""
+    continuous: bool = False
+    """Whether it takes all inputs of a stage at once, as vLLM does, or part by part."""
 
 
 class EngineSource(Settings):

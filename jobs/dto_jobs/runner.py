@@ -10,11 +10,12 @@ from typing import Any, Protocol
 from dto_jobs.artifacts.artifact import Artifact, Blob, Part, Receipt
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.core.cost import Spend, total
-from dto_jobs.core.records import Pair, Record
+from dto_jobs.core.records import Pair
 from dto_jobs.errors import InterruptedRunError
-from dto_jobs.metering import MeteredEngine
+from dto_jobs.metering import MeteredEngine, MeteredPorts
+from dto_jobs.parts import Batch, batches, worked
 from dto_jobs.plan import PlannedStage, code_version, ready
-from dto_jobs.stage import Engine, Judge, ModelStage, Ports, Stage, Trainer
+from dto_jobs.stage import Engine, Judge, ModelStage, Stage, Trainer
 
 
 class Progress(Protocol):
@@ -107,8 +108,8 @@ class Runner:
         model = self.whole[step.model][0] if step.model else None
         engine = MeteredEngine(lambda: self.workshop.engine(model))
         if done < receipt.records:
-            inputs = islice(source.records(step.stage.reads), done, None)
-            parts += self._work(step, artifact, engine, inputs, parts)
+            coming = islice(batches(source.records(step.stage.reads), step.stage), len(parts), None)
+            parts += self._work(step, artifact, engine, coming, done)
         return self._receipt(
             step,
             (part.blob for part in parts),
@@ -119,30 +120,26 @@ class Runner:
         )
 
     def _work(
-        self,
-        step: PlannedStage,
-        artifact: Artifact,
-        engine: MeteredEngine,
-        inputs: Iterator[Any],
-        parts: Sequence[Part],
+        self, step: PlannedStage, artifact: Artifact, engine: MeteredEngine, coming: Iterator[Batch], done: int
     ) -> Iterator[Part]:
         assert isinstance(step.stage, Stage)
-        judge = self.workshop.judge(step.stage)
-        done = sum(part.inputs for part in parts)
-        tokens = 0
-        for number, batch in enumerate(batches(inputs, step.stage), start=len(parts)):
+        ports = MeteredPorts(engine=engine, judge=self.workshop.judge(step.stage), seed=self.seed)
+        left: list[Batch] = []
+        for made in worked(step.stage, self._until_stopped(coming, left), ports):
+            done += 1
+            self.progress.advanced(step.name, done, engine.total.generated)
+            if made.whole:
+                yield artifact.write_part(made.number, made.records, made.inputs, made.spend, dict(made.counts))
+        if left:
+            raise InterruptedRunError("stopped after the last committed part; the same command goes on from there")
+
+    def _until_stopped(self, coming: Iterator[Batch], left: list[Batch]) -> Iterator[Batch]:
+        """Hand out parts; once asked to stop no more, so that those at work are finished and committed."""
+        for batch in coming:
             if self.stopping():
-                raise InterruptedRunError("stopped after the last committed part; the same command goes on from there")
-            # Each part is a run of the engine by itself: the same requests in the same order give the same bits on resume.
-            ports = Ports(engine=engine, judge=judge, seed=self.seed)
-            records: list[Record] = []
-            for place, made in enumerate(step.stage.run(batch, ports), start=1):
-                records += made
-                self.progress.advanced(step.name, done + place, tokens + engine.tokens)
-            done += len(batch)
-            spend = engine.taken()
-            tokens += spend.generated
-            yield artifact.write_part(number, records, len(batch), spend, ports.counts)
+                left.append(batch)
+                return
+            yield batch
 
     # Models
 
@@ -156,16 +153,3 @@ class Runner:
         blobs = artifact.write_files(trained.folder)
         self.workshop.clear(step.key)
         return self._receipt(step, blobs, trained.spend, records=len(pairs), figures=trained.figures)
-
-
-def batches(inputs: Iterator[Any], stage: Stage) -> Iterator[list[Any]]:
-    """Yield lists of at least `stage.part` inputs (the last may be shorter), never parting what belongs together."""
-    batch: list[Any] = []
-    for record in inputs:
-        group = stage.group(record)
-        if len(batch) >= stage.part and (group is None or group != stage.group(batch[-1])):
-            yield batch
-            batch = []
-        batch.append(record)
-    if batch:
-        yield batch

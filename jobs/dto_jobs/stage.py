@@ -51,6 +51,9 @@ class Engine(Protocol):
     shape: ModelShape
     thinking: bool
     """The model marks its thinking with `<think>` and `</think>`."""
+    continuous: bool
+    """Fed with all inputs of a stage in one `complete`, its batch never draining between parts. For engines whose results
+    may differ by rounding from batch to batch anyway; others get each part by itself, and give the same bits on resume."""
 
     def render(self, question: str) -> str:
         """Return the chat template rendered to text, ending where the response starts, thinking opened."""

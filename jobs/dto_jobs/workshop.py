@@ -41,7 +41,8 @@ class LocalWorkshop:
         if self._source.scripted is not None:
             from dto_jobs.engines.scripted import SumsReasoner  # noqa: PLC0415 - like its siblings
 
-            return SumsReasoner(delay_seconds=self._source.scripted.delay_seconds)
+            scripted = self._source.scripted
+            return SumsReasoner(delay_seconds=scripted.delay_seconds, continuous=scripted.continuous)
         require("torch", "train", "the transformers engine")
         from dto_jobs.engines.transformers import load  # noqa: PLC0415 - torch takes seconds to import
 

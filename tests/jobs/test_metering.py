@@ -1,12 +1,17 @@
+from collections import Counter
+
 from dto_jobs import metering
 from dto_jobs.core.cost import inference
+from dto_jobs.dialogue import Score, hold
 from dto_jobs.engines.scripted import SumsReasoner
-from dto_jobs.metering import MeteredEngine
+from dto_jobs.metering import MeteredEngine, MeteredPorts
 from dto_jobs.stage import Request
 
 
-def completed(engine, count):
-    waiting = [Request(f"k{i}", engine.render("Compute 4+3."), max_tokens=200) for i in range(count)]
+def completed(engine, count, keys=None):
+    waiting = [
+        Request(key, engine.render("Compute 4+3."), max_tokens=200) for key in keys or [f"k{i}" for i in range(count)]
+    ]
 
     def feed(free):
         return [waiting.pop() for _ in range(min(free, len(waiting)))]
@@ -17,7 +22,7 @@ def completed(engine, count):
 def test_every_completion_is_counted_once():
     engine = MeteredEngine(SumsReasoner)
     done = completed(engine, 5)
-    assert engine.tokens == sum(one.tokens for one in done)
+    assert engine.total.generated == sum(one.tokens for one in done)
     spend = engine.taken()
     each = [
         inference(engine.shape, prompt=one.prompt_tokens, cached=one.cached_tokens, generated=one.tokens)
@@ -33,14 +38,43 @@ def test_what_was_taken_is_not_counted_again():
     completed(engine, 2)
     engine.taken()
     assert engine.taken().model_copy(update={"seconds": 0.0}).requests == 0
-    assert engine.tokens == 0
 
 
-def test_scores_count_as_computed_prompts():
+def test_an_account_holds_its_own_work_however_the_work_is_interleaved():
     engine = MeteredEngine(SumsReasoner)
-    engine.score([("one two", " three"), ("four", " five")])
-    spend = engine.taken()
-    assert (spend.requests, spend.prompt_computed, spend.generated) == (2, 5, 0)
+    ports = MeteredPorts(engine=engine)
+
+    def talk(name, turns):
+        for turn in range(turns):
+            yield [Request(f"{name}/{turn}", engine.render("Compute 4+3."), max_tokens=200)]
+            ports.count("turns")
+        return turns
+
+    for place, turns in enumerate(hold((talk(n, n % 5) for n in range(40)), engine)):
+        ports.count("results")
+        spend, counts = engine.settled(place)
+        alone = completed(SumsReasoner(), 0, [f"{place}/{turn}" for turn in range(turns)])
+        assert (spend.requests, spend.generated) == (turns, sum(one.tokens for one in alone))
+        assert counts == Counter(turns=turns, results=1)
+
+
+def test_scores_are_charged_to_who_asked():
+    engine = MeteredEngine(SumsReasoner)
+
+    def scorer(words):
+        yield Score(tuple(("p", " w" * words) for _ in range(words)))
+        if words % 2:
+            [one] = yield [Request(f"{words}", engine.render("Compute 4+3."), max_tokens=200)]
+            return one.tokens
+        return 0
+
+    for place, tokens in enumerate(hold((scorer(n) for n in range(1, 7)), engine)):
+        spend, _ = engine.settled(place)
+        words = place + 1
+        scored = words * (words + 1)
+        asked = engine.count(engine.render("Compute 4+3.")) if words % 2 else 0
+        assert (spend.requests, spend.prompt_computed) == (words + words % 2, scored + asked)
+        assert spend.generated == tokens
 
 
 def test_what_dialogues_do_when_asked_is_not_the_engines_time(monkeypatch):

@@ -28,11 +28,11 @@ class Silent:
         pass
 
 
-def run_yaml(folder: Path, name="r", **stages) -> Path:
+def run_yaml(folder: Path, name="r", *, continuous=False, **stages) -> Path:
     spec = {
         "model": {"source": "builtin:tiny-reasoner"},
         "problems": {"source": "builtin:graded-sums", "limit": 300},
-        "engine": {"scripted": {}},
+        "engine": {"scripted": {"continuous": continuous}},
         "stages": {"rollout": {"samples": 2}, **stages},
         "until": "pairs",
     }
@@ -84,14 +84,16 @@ def start_and_kill(file: Path, store: Path, seconds: float) -> bool:
     return True
 
 
-def test_a_run_killed_at_fifty_random_moments_ends_with_the_same_artifacts(uninterrupted, tmp_path):
-    file, whole, seconds = uninterrupted
+@pytest.mark.parametrize(("continuous", "kills"), [(False, KILLS), (True, 10)], ids=["part by part", "continuous"])
+def test_a_run_killed_at_random_moments_ends_with_the_same_artifacts(uninterrupted, tmp_path, continuous, kills):
+    _, whole, seconds = uninterrupted
+    file = run_yaml(tmp_path, continuous=continuous)
     chance = random.Random(7)
     killed = 0
-    while killed < KILLS:
+    while killed < kills:
         store = tmp_path / "store"
         shutil.rmtree(store, ignore_errors=True)
-        while start_and_kill(file, store, chance.uniform(0.0, seconds / 2)) and killed < KILLS:
+        while start_and_kill(file, store, chance.uniform(0.0, seconds / 2)) and killed < kills:
             killed += 1
         run(file, store)
         assert digests(store) == digests(whole)

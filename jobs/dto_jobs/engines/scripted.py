@@ -49,8 +49,9 @@ class SumsReasoner:
     thinking = True
     shape = ModelShape(parameters=800_000, layers=4, width=128)
 
-    def __init__(self, delay_seconds: float = 0.0) -> None:
+    def __init__(self, delay_seconds: float = 0.0, *, continuous: bool = False) -> None:
         self._delay = delay_seconds
+        self.continuous = continuous
 
     def render(self, question: str) -> str:
         """Return a prompt that opens the thinking."""

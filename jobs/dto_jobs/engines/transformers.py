@@ -37,6 +37,9 @@ LOGITS = 1 << 27
 class Transformers:
     """An engine that runs one model through transformers."""
 
+    continuous = False
+    """Matrix products round by the make-up of a batch, and a part by itself meets the same batches again on resume."""
+
     def __init__(self, model: Any, tokenizer: Any, settings: TransformersEngine) -> None:  # noqa: ANN401 - untyped library
         self._model = model
         self._tokenizer = tokenizer
