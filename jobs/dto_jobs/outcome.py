@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from dto_jobs.artifacts.attempts import Whole
 from dto_jobs.core.analysis import exit_results, pair_results, regime_results, rollout_results
-from dto_jobs.core.comparison import cost_results, evaluation_results, gate_results
+from dto_jobs.core.comparison import cost_results, evaluation_results
 from dto_jobs.core.cost import ModelShape
+from dto_jobs.core.gate import gate_results
 from dto_jobs.core.records import Answer, Pair, PrunedTrace, Response, SearchedTrace
 from dto_jobs.core.results import Gate, Results
 from dto_jobs.resource import STAGE_NAMES
@@ -18,7 +19,11 @@ def results_of(whole: Mapping[str, Whole], gate: Gate, owned: frozenset[str]) ->
     evaluation = None
     if "baseline" in whole and "evaluation" in whole:
         evaluation = evaluation_results(
-            whole["baseline"][0].records(Answer), whole["evaluation"][0].records(Answer), shape, seed=seed
+            whole["baseline"][0].records(Answer),
+            whole["evaluation"][0].records(Answer),
+            shape,
+            out_of_domain=gate.out_of_domain,
+            seed=seed,
         )
     spends = {name: whole[name][1].spend for name in STAGE_NAMES if name in whole}
     return Results(

@@ -12,7 +12,7 @@ from typing import Any
 from dto_jobs.pipeline import Link, Pipeline
 from dto_jobs.stage import ModelStage, Stage
 
-TELLING = {"analysis", "comparison", "interval", "results", "statistics"}
+TELLING = {"analysis", "comparison", "estimate", "gate", "interval", "results", "statistics"}
 """Modules of the core that tell what came of a run, and have no part in making it."""
 
 

@@ -57,7 +57,12 @@ def _regime(name: str, regime: Regime) -> Text:
 
 def evaluation_table(evaluation: EvaluationResults) -> Table:
     """Return base against tuned model, slice by slice, with 95 % intervals."""
-    table = Table(title="base → tuned model (95 % intervals, clustered by problem)", title_justify="left")
+    table = Table(
+        title="base → tuned model (95 % intervals, clustered by problem)",
+        title_justify="left",
+        caption="η = (accuracy / base accuracy) / (tokens / base tokens); cut off: answers that reached the token limit",
+        caption_justify="left",
+    )
     for column in (
         "slice",
         "problems",
@@ -65,6 +70,8 @@ def evaluation_table(evaluation: EvaluationResults) -> Table:
         "Δ accuracy",
         "tokens",
         "Δ tokens",
+        "η",
+        "cut off %",
         "FLOPs per answer",
         "re-checks",
     ):
@@ -77,12 +84,14 @@ def evaluation_table(evaluation: EvaluationResults) -> Table:
 def _row(part: Slice) -> tuple[str, ...]:
     base, tuned = part.base, part.tuned
     return (
-        " ".join(filter(None, (part.benchmark, part.level))) or "all",
+        part.name,
         f"{part.problems:,}",
         f"{100 * base.accuracy.value:.1f} → {100 * tuned.accuracy.value:.1f}",
         _span(part.accuracy_difference, 100, "+.1f"),
         f"{base.tokens.value:.0f} → {tuned.tokens.value:.0f}",
         _span(part.token_change, 100, "+.0f") + " %",
+        "–" if part.efficiency is None else f"{part.efficiency:.2f}",
+        f"{100 * base.truncated:.1f} → {100 * tuned.truncated:.1f}",
         f"{amount(base.flops)} → {amount(tuned.flops)}",
         f"{base.rechecks:.2f} → {tuned.rechecks:.2f}",
     )
@@ -102,10 +111,13 @@ def _cost(cost: CostResults) -> Text:
 
 
 def _gate(gate: GateResults) -> Text:
-    words = "; ".join(check.message for check in gate.checks)
-    return Text(
-        f"gate: {'accepted' if gate.accepted else 'NOT accepted'}: {words}", style="green" if gate.accepted else "red"
-    )
+    style = "green" if gate.accepted else "red"
+    text = Text(f"gate: {'accepted' if gate.accepted else 'NOT accepted'}", style=style)
+    for check in gate.checks:
+        text.append(
+            f"\n  {check.verdict}: {check.message}", style="green" if check.passed and check.judged else "yellow"
+        )
+    return text
 
 
 def _span(interval: Interval, scale: float, form: str) -> str:

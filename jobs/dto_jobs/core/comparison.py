@@ -1,18 +1,17 @@
-"""Base against tuned model: what changed, how sure that is, what it cost, and whether it passes the gate."""
+"""Base against tuned model: what changed, how sure that is, and what it cost."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dto_jobs.core.analysis import hardness, share
 from dto_jobs.core.cost import ModelShape, Spend, break_even, response_flops, total
 from dto_jobs.core.records import Answer
 from dto_jobs.core.results import (
-    Check,
     CostResults,
+    Domain,
     EvaluationResults,
-    Gate,
-    GateResults,
     ModelFigures,
     Slice,
     StageCost,
@@ -22,7 +21,14 @@ from dto_jobs.core.statistics import mean_interval, one_sided, rate_difference, 
 CONFIDENCE = 0.95
 
 ByProblem = defaultdict[str, list[float]]
-SliceName = tuple[str, str]
+
+
+class SliceName(NamedTuple):
+    """Which answers a slice takes together: those of a domain, of a benchmark, or of one of its levels."""
+
+    domain: Domain = ""
+    benchmark: str = ""
+    level: str = ""
 
 
 @dataclass
@@ -69,54 +75,82 @@ class _Tally:
 
 
 def evaluation_results(
-    base: Iterable[Answer], tuned: Iterable[Answer], shape: ModelShape, *, seed: int = 0
+    base: Iterable[Answer],
+    tuned: Iterable[Answer],
+    shape: ModelShape,
+    *,
+    out_of_domain: Collection[str] = (),
+    seed: int = 0,
 ) -> EvaluationResults | None:
-    """Compare two models on the same problems; None without answers, ValueError where the problems differ."""
-    before, after = _tallies(base, shape), _tallies(tuned, shape)
+    """Compare two models on the same problems; None without answers, ValueError where the problems differ.
+
+    `out_of_domain` names the benchmarks that lie outside the domain of the training problems.
+    """
+    before, after = _tallies(base, shape, out_of_domain), _tallies(tuned, shape, out_of_domain)
     if not before and not after:
         return None
     if before.keys() != after.keys():
         raise ValueError(f"base and tuned model answered different slices: {sorted(before.keys() ^ after.keys())}")
-    slices = (_slice(name, before[name], after[name], seed) for name in _telling(before))
-    return EvaluationResults(slices=tuple(slices))
+    names = _telling(before)
+    compared = sum(bool(name.benchmark) for name in names)
+    slices = (_slice(name, before[name], after[name], compared, seed) for name in names)
+    domains: set[Domain] = {name.domain for name in before if name.domain}
+    return EvaluationResults(slices=tuple(slices), domain=domains.pop() if len(domains) == 1 else "")
 
 
-def _tallies(answers: Iterable[Answer], shape: ModelShape) -> dict[SliceName, _Tally]:
+def _tallies(answers: Iterable[Answer], shape: ModelShape, out_of_domain: Collection[str]) -> dict[SliceName, _Tally]:
     tallies: dict[SliceName, _Tally] = defaultdict(_Tally)
     for answer in answers:
-        for name in {("", ""), (answer.benchmark, ""), (answer.benchmark, answer.level)}:
+        domain: Domain = "out" if answer.benchmark in out_of_domain else "in"
+        for name in {
+            SliceName(),
+            SliceName(domain),
+            SliceName(domain, answer.benchmark),
+            SliceName(domain, answer.benchmark, answer.level),
+        }:
             tallies[name].add(answer, shape)
     return dict(tallies)
 
 
 def _telling(base: Mapping[SliceName, _Tally]) -> list[SliceName]:
     """Return the slices worth showing, from large to small: not a benchmark or level that is all there is."""
-    benchmarks = sorted({benchmark for benchmark, _ in base if benchmark})
-    levels = [name for name in base if name[1]]
-    several = [(benchmark, "") for benchmark in benchmarks] if len(benchmarks) > 1 else []
-    telling = [name for name in levels if sum(other[0] == name[0] for other in levels) > 1]
+    domains = sorted(name for name in base if name.domain and not name.benchmark)
+    benchmarks = sorted(
+        (name for name in base if name.benchmark and not name.level), key=lambda name: (name.benchmark, name.domain)
+    )
+    levels = [name for name in base if name.level]
+    several = [name for name in levels if sum(other[:2] == name[:2] for other in levels) > 1]
     return [
-        ("", ""),
-        *several,
-        *sorted(telling, key=lambda name: (name[0], hardness(name[1], share(base[name].right, base[name].samples)))),
+        SliceName(),
+        *(domains if len(domains) > 1 else []),
+        *(benchmarks if len(benchmarks) > 1 else []),
+        *sorted(several, key=lambda name: (name.benchmark, _hardness(name, base[name]))),
     ]
 
 
-def _slice(name: SliceName, base: _Tally, tuned: _Tally, seed: int) -> Slice:
+def _hardness(name: SliceName, base: _Tally) -> tuple[int, float, str]:
+    return hardness(name.level, share(base.right, base.samples))
+
+
+def _slice(name: SliceName, base: _Tally, tuned: _Tally, compared: int, seed: int) -> Slice:
+    """Return a slice; `compared` benchmarks and levels share the error of a ceiling."""
     before, after = base.figures(seed), tuned.figures(seed)
     floor = rate_difference(tuned.correct, base.correct, level=one_sided(CONFIDENCE), seed=seed).low
-    ceiling = ratio_interval(tuned.tokens, base.tokens, level=one_sided(CONFIDENCE), seed=seed).high
+    shared = one_sided(1 - (1 - CONFIDENCE) / max(1, compared))
+    ceiling = rate_difference(tuned.correct, base.correct, level=shared, seed=seed).high
     accuracy, tokens = before.accuracy.value, before.tokens.value
     return Slice(
-        benchmark=name[0],
-        level=name[1],
+        benchmark=name.benchmark,
+        level=name.level,
+        domain=name.domain,
         problems=len(base.correct),
         base=before,
         tuned=after,
         accuracy_difference=rate_difference(tuned.correct, base.correct, seed=seed),
         accuracy_floor=floor,
+        accuracy_ceiling=ceiling,
         token_change=ratio_interval(tuned.tokens, base.tokens, seed=seed),
-        token_ceiling=ceiling,
+        token_ceiling=ratio_interval(tuned.tokens, base.tokens, level=one_sided(CONFIDENCE), seed=seed).high,
         flops_change=after.flops / before.flops - 1,
         attention_change=after.attention_flops / before.attention_flops - 1,
         efficiency=(after.accuracy.value / accuracy) / (after.tokens.value / tokens) if accuracy else None,
@@ -154,45 +188,3 @@ def _stage_cost(spend: Spend, *, reused: bool = False) -> StageCost:
         seconds=spend.seconds,
         reused=reused,
     )
-
-
-def gate_results(gate: Gate, evaluation: EvaluationResults) -> GateResults:
-    """Say whether the tuned model is accepted: not the measured values decide, but their one-sided bounds."""
-    checks = (_accuracy_check(gate, evaluation.overall), _token_check(gate, evaluation.overall))
-    return GateResults(accepted=all(check.passed for check in checks), checks=checks)
-
-
-def _accuracy_check(gate: Gate, overall: Slice) -> Check:
-    value, bound, limit = overall.accuracy_difference.value, overall.accuracy_floor, -gate.max_accuracy_drop
-    message = f"accuracy changed by {_points(value)}, {_at_worst(bound)}; {_points(limit)} is allowed"
-    return Check(
-        name="accuracy",
-        passed=bound is not None and bound >= limit,
-        value=value,
-        bound=bound,
-        limit=limit,
-        message=message,
-    )
-
-
-def _token_check(gate: Gate, overall: Slice) -> Check:
-    value, bound, limit = overall.token_change.value, overall.token_ceiling, -gate.min_token_saving
-    message = f"tokens changed by {_points(value)}, {_at_worst(bound)}; {_points(limit)} is wanted"
-    return Check(
-        name="tokens",
-        passed=bound is not None and bound <= limit,
-        value=value,
-        bound=bound,
-        limit=limit,
-        message=message.replace("points", "%"),
-    )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f} points"
-
-
-def _at_worst(bound: float | None) -> str:
-    if bound is None:
-        return "but one problem cannot show how sure that is"
-    return f"at worst {_points(bound)} with {100 * CONFIDENCE:.0f} % confidence"

@@ -4,7 +4,7 @@ Shapes only, so that the operator can read them without a numerical library; `an
 Every section is optional: an analysis-only run has no evaluation.
 """
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -15,12 +15,19 @@ STATUS_BYTES = 16 * 1024
 
 
 class Gate(Settings):
-    """When the tuned model counts as accepted."""
+    """When the tuned model counts as accepted: judged in its own domain, out of it, and slice by slice."""
 
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
-    """Accuracy may fall by at most so much, as a share of all answers, with 95 % confidence (one-sided)."""
+    """In-domain accuracy may fall by at most so much, as a share of all answers, with 95 % confidence (one-sided)."""
     min_token_saving: float = Field(default=0.2, ge=0, lt=1)
-    """Mean tokens must fall by at least this share, with 95 % confidence (one-sided)."""
+    """In-domain mean tokens must fall by at least this share, with 95 % confidence (one-sided)."""
+    out_of_domain: tuple[str, ...] = ("mmlu-pro",)
+    """Benchmarks that show what happens outside the domain of the training problems, as the evaluation names them; they are
+    judged apart, all others are in the domain."""
+    max_out_of_domain_drop: float = Field(default=0.02, ge=0, le=1)
+    """Out-of-domain accuracy may fall by at most so much, with 95 % confidence (one-sided)."""
+    require_out_of_domain: bool = False
+    """Refuse a run that evaluated no out-of-domain benchmark; otherwise the gate says that it did not judge it."""
 
 
 class LevelFigures(Settings):
@@ -149,17 +156,24 @@ class ModelFigures(Settings):
     """Mean patterns per answer that check again."""
 
 
+Domain = Literal["", "in", "out"]
+
+
 class Slice(Settings):
-    """Base against tuned model on the same problems. An empty benchmark means all of them, an empty level all too."""
+    """Base against tuned model on the same problems. An empty benchmark means all of its domain, an empty level all too."""
 
     benchmark: str
     level: str
+    domain: Domain = ""
+    """In or out of the domain of the training problems, as the gate says; empty for everything together."""
     problems: int
     base: ModelFigures
     tuned: ModelFigures
     accuracy_difference: Interval
     accuracy_floor: Figure | None = None
     """The difference is at least this, with 95 % confidence (one-sided)."""
+    accuracy_ceiling: Figure | None = None
+    """The difference is at most this, with 95 % confidence for all benchmarks and levels together (one-sided, Bonferroni)."""
     token_change: Interval
     token_ceiling: Figure | None = None
     """The change is at most this, with 95 % confidence (one-sided)."""
@@ -168,11 +182,23 @@ class Slice(Settings):
     efficiency: Figure | None = None
     """(accuracy / base accuracy) / (tokens / base tokens); None where the base is never right."""
 
+    @property
+    def short(self) -> str:
+        """A short name: the level, else the benchmark, else the domain."""
+        return self.level or self.benchmark or {"in": "in domain", "out": "out of domain", "": "all"}[self.domain]
+
+    @property
+    def name(self) -> str:
+        """The whole name: a level with its benchmark."""
+        return f"{self.benchmark} {self.level}" if self.level else self.short
+
 
 class EvaluationResults(Settings):
-    """Base against tuned model: all problems first, then by benchmark and by level."""
+    """Base against tuned model: all problems first, then by domain, by benchmark and by level."""
 
     slices: tuple[Slice, ...] = Field(min_length=1)
+    domain: Domain = "in"
+    """Where all the benchmarks lie; empty where some lie in the domain of the training problems and some outside."""
     left_out: int = 0
     """Slices left out to keep a status small."""
 
@@ -180,6 +206,17 @@ class EvaluationResults(Settings):
     def overall(self) -> Slice:
         """All problems."""
         return self.slices[0]
+
+    def all_of(self, domain: Domain) -> Slice | None:
+        """Return all problems in or out of the domain; None where there are none."""
+        if self.domain == domain:
+            return self.overall
+        return next((part for part in self.slices if part.domain == domain and not part.benchmark), None)
+
+    @property
+    def parts(self) -> tuple[Slice, ...]:
+        """Benchmarks and levels: what a good mean could hide."""
+        return tuple(part for part in self.slices if part.benchmark)
 
 
 class StageCost(Settings):
@@ -213,18 +250,30 @@ class Check(Settings):
 
     name: str
     passed: bool
-    value: Figure
+    judged: bool = True
+    """False where nothing was evaluated that could tell: whether it passes then is a matter of the settings."""
+    value: Figure | None = None
     bound: Figure | None = None
     """The one-sided bound of the value, which decides."""
     limit: Figure
     message: str
 
+    @property
+    def verdict(self) -> str:
+        """How it went, in a word or two."""
+        return "not judged" if not self.judged else "passed" if self.passed else "failed"
+
 
 class GateResults(Settings):
-    """Whether the tuned model is accepted, and why."""
+    """Whether the tuned model is accepted, and why. What was not judged is listed, and is no proof."""
 
     accepted: bool
     checks: tuple[Check, ...]
+
+    @property
+    def not_judged(self) -> tuple[Check, ...]:
+        """What the gate could say nothing about."""
+        return tuple(check for check in self.checks if not check.judged)
 
 
 class Results(Settings):
@@ -253,4 +302,4 @@ class Results(Settings):
 
 
 def _without_last(evaluation: EvaluationResults) -> EvaluationResults:
-    return EvaluationResults(slices=evaluation.slices[:-1], left_out=evaluation.left_out + 1)
+    return evaluation.model_copy(update={"slices": evaluation.slices[:-1], "left_out": evaluation.left_out + 1})

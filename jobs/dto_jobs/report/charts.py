@@ -20,11 +20,6 @@ MOST_CROSSES = 8
 LETTER, LINE = 5.4, 11.0
 
 
-def slice_name(part: Slice) -> str:
-    """Return a slice's short name: its level, else its benchmark, else `all`."""
-    return part.level or part.benchmark or "all"
-
-
 # Accuracy against tokens
 
 
@@ -40,7 +35,7 @@ def scatter(slices: Sequence[Slice]) -> Markup:
     marks = [*_axes(x, y, "tokens per answer", height)]
     for part in slices:
         marks += _move(part, x, y, crosses=len(slices) <= MOST_CROSSES)
-    names = [(slice_name(part), x(part.tuned.tokens.value), y(part.tuned.accuracy.value)) for part in slices]
+    names = [(part.short, x(part.tuned.tokens.value), y(part.tuned.accuracy.value)) for part in slices]
     taken = [(x(m.tokens.value) - 4, y(m.accuracy.value) - 4, 8.0, 8.0) for m in models]
     marks += _apart(names, taken)
     title = "Accuracy against tokens per answer, from base to tuned model: " + "; ".join(map(_told, slices))
@@ -50,7 +45,7 @@ def scatter(slices: Sequence[Slice]) -> Markup:
 def _told(part: Slice) -> str:
     base, tuned = part.base, part.tuned
     return (
-        f"{slice_name(part)} {percent(base.accuracy.value)} at {count(base.tokens.value)} to "
+        f"{part.short} {percent(base.accuracy.value)} at {count(base.tokens.value)} to "
         f"{percent(tuned.accuracy.value)} at {count(tuned.tokens.value)} tokens"
     )
 
@@ -67,8 +62,8 @@ def _move(part: Slice, x: Scale, y: Scale, *, crosses: bool) -> Iterable[Markup]
     start = x(base.tokens.value), y(base.accuracy.value)
     end = x(tuned.tokens.value), y(tuned.accuracy.value)
     yield path([start, end], "move")
-    yield dot(*start, 3.5, "mark base", f"{slice_name(part)}, base")
-    yield dot(*end, 3.5, "mark tuned", f"{slice_name(part)}, tuned")
+    yield dot(*start, 3.5, "mark base", f"{part.short}, base")
+    yield dot(*end, 3.5, "mark tuned", f"{part.short}, tuned")
 
 
 def _ends(interval: Interval) -> tuple[float, float]:

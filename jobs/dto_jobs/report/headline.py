@@ -6,7 +6,6 @@ from typing import NamedTuple
 from dto_jobs.core.analysis import all_trajectories
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import CostResults, EvaluationResults, GateResults, Regime, RegimeResults, Results, Slice
-from dto_jobs.report.charts import slice_name
 from dto_jobs.report.words import bounds, change, count, flops, percent, points, rough, typeset
 
 
@@ -86,7 +85,10 @@ def _losers(evaluation: EvaluationResults) -> Iterator[str]:
     """Name the slices where accuracy fell beyond doubt, which a good mean could hide."""
     losers = [part for part in evaluation.slices[1:] if _direction(part.accuracy_difference) < 0]
     if losers:
-        told = ", ".join(f"{slice_name(part)} ({points(part.accuracy_difference.value)})" for part in losers)
+        several = any(part.benchmark and not part.level for part in evaluation.slices)
+        told = ", ".join(
+            f"{part.name if several else part.short} ({points(part.accuracy_difference.value)})" for part in losers
+        )
         yield f"Accuracy fell clearly on: {told}."
 
 
@@ -99,7 +101,8 @@ def _flops_sentence(overall: Slice) -> str:
 
 def _gate_sentence(gate: GateResults) -> str:
     if gate.accepted:
-        return "The gate accepts the tuned model."
+        unknown = "".join(f"; {typeset(check.message)}" for check in gate.not_judged)
+        return f"The gate accepts the tuned model{unknown}."
     reasons = "; ".join(check.message for check in gate.checks if not check.passed)
     return f"The gate refuses the tuned model: {typeset(reasons)}."
 

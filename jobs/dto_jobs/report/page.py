@@ -117,7 +117,7 @@ def _groups(evaluation: EvaluationResults | None) -> list[_Group]:
 
 
 def _rechecks(slices: Sequence[Slice]) -> Markup:
-    rows = [charts.Row(charts.slice_name(part), part.base.rechecks, part.tuned.rechecks) for part in slices]
+    rows = [charts.Row(part.short, part.base.rechecks, part.tuned.rechecks) for part in slices]
     return charts.dumbbells(rows, "re-checks per answer")
 
 
@@ -130,10 +130,7 @@ def _names(evaluation: EvaluationResults | None) -> list[str]:
     if evaluation is None:
         return []
     several = len(_benchmarks(evaluation)) > 1
-    return [
-        f"{part.benchmark} · {part.level}" if several and part.level else charts.slice_name(part)
-        for part in evaluation.slices
-    ]
+    return [f"{part.benchmark} · {part.level}" if several and part.level else part.short for part in evaluation.slices]
 
 
 def _losses(noted: Sequence[Mapping[str, float]]) -> list[tuple[str, Markup]]:

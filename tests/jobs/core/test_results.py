@@ -3,10 +3,9 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
 
 from dto_jobs.core.interval import Interval, rounded
-from dto_jobs.core.results import STATUS_BYTES, EvaluationResults, Gate, ModelFigures, Results, Slice
+from dto_jobs.core.results import STATUS_BYTES, EvaluationResults, ModelFigures, Results, Slice
 
 
 def made_slice(benchmark: str = "", level: str = "") -> Slice:
@@ -84,11 +83,6 @@ def test_results_that_fit_are_left_alone() -> None:
 
 def test_an_evaluation_of_a_large_default_run_fits_without_loss_of_its_benchmarks() -> None:
     assert len(made_results(12).within().evaluation.slices) == 13
-
-
-def test_a_gate_refuses_shares_out_of_range() -> None:
-    with pytest.raises(ValidationError, match="minTokenSaving"):
-        Gate.model_validate({"minTokenSaving": 1.5})
 
 
 def test_results_can_be_read_where_numpy_is_not() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from dto_jobs.core.analysis import exit_results, pair_results, regime_results, rollout_results
-from dto_jobs.core.comparison import cost_results, evaluation_results, gate_results
+from dto_jobs.core.comparison import cost_results, evaluation_results
 from dto_jobs.core.cost import ModelShape, Spend
+from dto_jobs.core.gate import gate_results
 from dto_jobs.core.records import (
     Answer,
     Boundary,

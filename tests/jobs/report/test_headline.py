@@ -38,7 +38,7 @@ def test_a_value_without_interval_is_no_clear_change(won: Results) -> None:
 
 def test_a_refusal_gives_its_reasons(lost: Results) -> None:
     sentences = " ".join(headline(lost).sentences)
-    assert "The gate refuses the tuned model: accuracy changed by" in sentences
+    assert "The gate refuses the tuned model: in-domain accuracy changed by" in sentences
     assert "does not pay back" in sentences
 
 
