@@ -14,6 +14,8 @@ from dto_jobs.stage import ModelStage, Stage
 
 TELLING = {"analysis", "comparison", "estimate", "gate", "interval", "results", "statistics"}
 """Modules of the core that tell what came of a run, and have no part in making it."""
+TRAINING = {"log_probabilities", "simpo"}
+"""Modules of the engines that only a training runs."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def code_version(*, trains: bool = False) -> str:
 
     The trainer's code counts only for a stage that trains.
     """
-    unread = TELLING if trains else {*TELLING, "simpo"}
+    unread = TELLING if trains else TELLING | TRAINING
     root = resources.files("dto_jobs")
     digest = hashlib.sha256()
     for name in ("core", "stages", "engines"):

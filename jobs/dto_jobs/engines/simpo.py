@@ -19,6 +19,7 @@ from trl.experimental.cpo import CPOConfig, CPOTrainer
 
 from dto_jobs.core.cost import training as training_spend
 from dto_jobs.core.records import Pair
+from dto_jobs.engines.log_probabilities import IGNORED, disagreement, head_reads
 from dto_jobs.engines.model_sources import check_folder, companions
 from dto_jobs.engines.transformers import shape
 from dto_jobs.errors import InputError, StageFailedError
@@ -32,15 +33,43 @@ CHECKPOINTS = 10
 BETWEEN_CHECKPOINTS = 30.0
 """Seconds at least between checkpoints that nobody asked for."""
 
+HEAD_TOLERANCE = 1e-3
+"""Of a log-probability computed twice in float32."""
+
 Note = Callable[[dict[str, float]], None]
 
 
 class PairTrainer(CPOTrainer):
-    """CPOTrainer, or the control: with `sft` the preference is left out and the chosen's likelihood alone remains."""
+    """CPOTrainer that reads log-probabilities in the output head, chunk by chunk; without `chunked`, as TRL does.
 
-    def __init__(self, *, sft: bool, **arguments: Any) -> None:  # noqa: ANN401 - trl's own
+    With `sft` the preference is left out and the chosen's likelihood alone remains: the control.
+    """
+
+    def __init__(self, *, sft: bool, chunked: bool, **arguments: Any) -> None:  # noqa: ANN401 - trl's own
         self._sft = sft
+        self._chunked = chunked
         super().__init__(**arguments)
+
+    def concatenated_forward(self, model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:  # noqa: ANN401 - trl's own
+        """Return mean log-probabilities of chosen and of rejected, what TRL only takes means of, and the chosen's NLL."""
+        if not self._chunked:
+            found: tuple[torch.Tensor, ...] = super().concatenated_forward(model, batch)
+            return found
+        both = self.concatenated_inputs(batch, padding_value=self.pad_token_id, device=self.accelerator.device)
+        labels = both["concatenated_labels"]
+        routing = {"output_router_logits": True} if self.aux_loss_enabled else {}
+        with head_reads(self.accelerator.unwrap_model(model).get_output_embeddings(), labels):
+            outputs = model(
+                both["concatenated_input_ids"],
+                attention_mask=both["concatenated_attention_mask"],
+                use_cache=False,
+                **routing,
+            )
+        read, lengths, pairs = outputs.logits, (labels[:, 1:] != IGNORED).sum(-1), len(batch["chosen_labels"])
+        means = read.sum(-1) / lengths
+        nll = -read[:pairs].sum() / lengths[:pairs].sum()
+        routed = (outputs.aux_loss,) if self.aux_loss_enabled else ()
+        return means[:pairs], means[pairs:], read[:pairs], read[pairs:], nll, *routed
 
     def cpo_loss(self, chosen: torch.Tensor, rejected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return losses and rewards per pair; no loss at all from the preference in the control."""
@@ -120,6 +149,8 @@ class SimpoTrainer:
         start = perf_counter()
         trainer = _trainer(model, tokenizer, pairs, settings, workspace, watch, seed + settings.seed)
         lengths = _lengths(trainer, tokenizer)
+        if settings.log_probabilities == "chunked":
+            _check_head(trainer)
         trainer.train(resume_from_checkpoint=_last_checkpoint(workspace))
         seconds = perf_counter() - start
         folder = workspace / "model"
@@ -181,6 +212,7 @@ def _trainer(  # noqa: PLR0917 - all that a training depends on
         )
     trainer = PairTrainer(
         sft=settings.loss == "sft",
+        chunked=settings.log_probabilities == "chunked",
         model=model,
         args=_arguments(settings, len(rows), workspace, seed),
         train_dataset=Dataset.from_list(rows),
@@ -247,6 +279,16 @@ def _lengths(trainer: PairTrainer, tokenizer: Any) -> list[int]:  # noqa: ANN401
                 raise StageFailedError(f"the trainer changed the tokens of a {side} response: {text[:200]!r} …")
             lengths.append(len(tokens))
     return lengths
+
+
+def _check_head(trainer: PairTrainer) -> None:
+    """Make sure that what is read in the output head is what the model says."""
+    found = disagreement(trainer.model, trainer.train_dataset[0]["chosen_input_ids"])
+    if found > HEAD_TOLERANCE:
+        raise StageFailedError(
+            f"this model changes its logits after the output head (log-probabilities differ by {found:.3g}), so they cannot be "
+            "computed in chunks; set stages.training.logProbabilities to plain"
+        )
 
 
 def _last_checkpoint(workspace: Path) -> str | None:

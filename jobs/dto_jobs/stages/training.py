@@ -42,6 +42,9 @@ class Training(ModelStage):
     """AdamW's momentum terms."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
+    log_probabilities: Literal["chunked", "plain"] = "chunked"
+    """`chunked` computes log-probabilities a few hundred tokens at a time, and again in the backward pass: less memory, more time.
+    `plain` holds all logits, as TRL does."""
     seed: int = Field(default=0, ge=0, le=2**30)
     """Added to the run's seed: another order of the pairs, with all before training reused."""
     save_steps: int = Field(default=0, ge=0)

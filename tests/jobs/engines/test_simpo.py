@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from dto_jobs.core.cost import training
 from dto_jobs.core.records import Pair
 from dto_jobs.engines.model_sources import digest
-from dto_jobs.engines.simpo import PairTrainer, SimpoTrainer
+from dto_jobs.engines.simpo import PairTrainer, SimpoTrainer, Watch, _trainer
 from dto_jobs.engines.transformers import shape
 from dto_jobs.errors import InputError, StageFailedError
 from dto_jobs.stages.training import Lora, Training
@@ -71,6 +71,11 @@ def trained(tiny, tmp_path):
         return SimpoTrainer(base).train(pairs, Training(**(QUICK | settings)), workspace, note, seed)
 
     return trained
+
+
+def untrained(base, settings, workspace):
+    model, tokenizer, _ = SimpoTrainer(base)._loaded()
+    return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent), 0)
 
 
 @dataclass
@@ -160,6 +165,33 @@ def test_no_mark_is_put_before_prompts_that_have_none(trained, seen, tiny, tmp_p
     for one in seen:
         assert set(one.inputs["chosen_input_ids"][:, 0].tolist()) == {1}
     assert json.loads((made.folder / "tokenizer_config.json").read_text())["bos_token"] == "<|endoftext|>"
+
+
+@pytest.mark.parametrize("adapters", [None, Lora(rank=4)], ids=["full", "lora"])
+@pytest.mark.parametrize("nll", [0.0, 1.0])
+def test_chunked_and_plain_have_the_same_loss_and_gradients(tiny, tmp_path, monkeypatch, adapters, nll):
+    monkeypatch.setattr("dto_jobs.engines.log_probabilities.CHUNK_LOGITS", 2000)
+    found = []
+    for way in ("chunked", "plain"):
+        settings = Training(**QUICK | {"nll": nll}, lora=adapters, log_probabilities=way)
+        trainer = untrained(tiny, settings, tmp_path)
+        batch = next(iter(trainer.get_train_dataloader()))
+        trainer.model.train()
+        loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
+        gradients = {name: one.grad for name, one in trainer.model.named_parameters() if one.grad is not None}
+        found.append((loss.detach(), gradients))
+    (loss, gradients), (plain_loss, plain_gradients) = found
+    torch.testing.assert_close(loss, plain_loss, rtol=1e-5, atol=1e-6)
+    assert len(gradients) > 10
+    torch.testing.assert_close(gradients, plain_gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_whose_head_does_not_say_it_all_is_refused(trained, monkeypatch):
+    monkeypatch.setattr("dto_jobs.engines.simpo.disagreement", lambda *_: 0.2)
+    with pytest.raises(StageFailedError, match="logProbabilities to plain"):
+        trained("chunked")
+    assert trained("plain", log_probabilities="plain").figures["steps"] == 5
 
 
 # The steps
