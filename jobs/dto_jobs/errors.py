@@ -45,6 +45,28 @@ class MissingExtraError(DtoError):
     exit_code = 7
 
 
+class EndpointError(DtoError):
+    """A served model gives no answers that can be used: it is out of reach, or stayed busy or broken."""
+
+    exit_code = 8
+
+
+class UnreachableEndpointError(EndpointError):
+    """Nothing answered at a served model's address."""
+
+
+class UnauthorizedEndpointError(InputError):
+    """A served model refused the API key, or asks for one."""
+
+
+class UnknownModelError(InputError):
+    """An endpoint does not serve the model that the run names."""
+
+
+class RefusedRequestError(InputError):
+    """A served model refused what was asked, for good."""
+
+
 class InterruptedRunError(DtoError):
     """A person stopped the run; what was committed stays."""
 

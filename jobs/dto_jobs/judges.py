@@ -2,34 +2,23 @@
 
 from pydantic import Field, model_validator
 
+from dto_jobs.endpoint import Endpoint
 from dto_jobs.settings import Settings
-
-
-class SecretRef(Settings):
-    """A Kubernetes Secret in the run's namespace."""
-
-    name: str = Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    """Name of the Secret."""
-
-
-class Endpoint(Settings):
-    """An OpenAI-compatible endpoint."""
-
-    url: str = Field(pattern=r"^https?://.+")
-    """Base URL, ending in /v1 as a rule."""
-    model: str = Field(min_length=1)
-    """Model name the endpoint knows."""
-    secret_ref: SecretRef | None = None
-    """Secret with the key `apiKey`."""
 
 
 class JudgeSource(Settings):
     """Who judges: a served model, or a second model in the same Job."""
 
     endpoint: Endpoint | None = None
-    """A served model."""
+    """A served model, asked by chat."""
     model: str | None = None
-    """Source of a second model, loaded beside the first."""
+    """Source of a second model, loaded beside the first by an engine of the same kind."""
+    context: int = Field(default=8192, ge=512)
+    """Tokens of question and answer that the judge can take; longer traces are judged in several windows."""
+    thinking_tokens: int = Field(default=0, ge=0)
+    """Room for a judge that thinks before it answers."""
+    guided: bool = True
+    """Ask for an answer that keeps to a JSON schema; false for an endpoint that refuses to be asked so."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "JudgeSource":

@@ -47,6 +47,11 @@ class MeteredEngine:
         """Add to a count of the account that is charged."""
         self._account.counts[name] += amount
 
+    def pay(self, spend: Spend) -> None:
+        """Put what another model took on the account that is charged."""
+        self._account.spends.append(spend)
+        self.total += spend.model_copy(update={"seconds": 0.0})
+
     def settled(self, place: int) -> tuple[Spend, Counter[str]]:
         """Close an input's account: return what is on it, and the seconds since an account was last closed.
 
@@ -124,3 +129,7 @@ class MeteredPorts(Ports):
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a count of the receipt."""
         self.engine.tally(name, amount)
+
+    def pay(self, spend: Spend) -> None:
+        """Take what another model than the engine's took into the receipt."""
+        self.engine.pay(spend)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from dto_jobs.core.results import Gate
-from dto_jobs.judges import SecretRef
+from dto_jobs.endpoint import SecretRef
 from dto_jobs.model_source import EngineSource, ModelSource, TransformersEngine
 from dto_jobs.pipeline import Pipeline, StageName
 from dto_jobs.problem_source import ProblemSource

@@ -15,7 +15,7 @@ from dto_jobs.errors import InterruptedRunError
 from dto_jobs.metering import MeteredEngine, MeteredPorts
 from dto_jobs.parts import Batch, batches, worked
 from dto_jobs.plan import PlannedStage, code_version, ready
-from dto_jobs.stage import Engine, Judge, ModelStage, Stage, Trainer
+from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 
 
 class Progress(Protocol):
@@ -40,8 +40,8 @@ class Workshop(Protocol):
     def engine(self, model: Artifact | None) -> Engine:
         """Return an engine with the run's model, or with the tuned one of an artifact."""
 
-    def judge(self, stage: Stage) -> Judge | None:
-        """Return the judge a stage asks for."""
+    def judge(self, stage: Stage, memory: Memory) -> Judge | None:
+        """Return the judge a stage asks for; what it says is kept in `memory`."""
 
     def trainer(self) -> Trainer:
         """Return a trainer of the run's model."""
@@ -123,7 +123,8 @@ class Runner:
         self, step: PlannedStage, artifact: Artifact, engine: MeteredEngine, coming: Iterator[Batch], done: int
     ) -> Iterator[Part]:
         assert isinstance(step.stage, Stage)
-        ports = MeteredPorts(engine=engine, judge=self.workshop.judge(step.stage), seed=self.seed)
+        judge = self.workshop.judge(step.stage, self.attempts.memory("verdicts"))
+        ports = MeteredPorts(engine=engine, judge=judge, seed=self.seed)
         left: list[Batch] = []
         for made in worked(step.stage, self._until_stopped(coming, left), ports):
             done += 1

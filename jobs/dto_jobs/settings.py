@@ -24,3 +24,8 @@ def benchmarks_from_environment() -> Path | None:
     """Return the folder with benchmark files that $DTO_BENCHMARKS names, if it names one."""
     named = os.environ.get("DTO_BENCHMARKS")
     return Path(named) if named else None
+
+
+def key_from_environment(variable: str) -> str | None:
+    """Return the secret that an environment variable holds, if it holds one."""
+    return os.environ.get(variable) or None

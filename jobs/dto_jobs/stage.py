@@ -1,7 +1,7 @@
 """What every stage looks like, and the ports it may ask for: an engine, a judge, a trainer."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -68,11 +68,32 @@ class Engine(Protocol):
         """Return for each (prompt, continuation) the mean natural log-probability of the continuation's tokens."""
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A judge's word on one trace: at most one verdict per pattern, ids from 1; a pattern without one is kept."""
+
+    verdicts: tuple[Verdict, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Patterns by what befell them: `unreadable`, `missing`, `contradictory`, `unknown_id`, `too_long`; `remembered`."""
+    spend: Spend = field(default_factory=Spend)
+    """The judge's tokens, and its FLOPs where they are known."""
+
+
 class Judge(Protocol):
     """Something that says which patterns of a trace contribute."""
 
-    def review(self, question: str, patterns: Sequence[str]) -> list[Verdict]:
-        """Return at most one verdict per pattern, ids from 1; a pattern without one is kept."""
+    def review(self, traces: Sequence[tuple[str, Sequence[str]]]) -> list[Review]:
+        """Return a review of each (question, patterns), in that order; asked of many at once, a judge's batch stays full."""
+
+
+class Memory(Protocol):
+    """Keeps short texts by name, beyond this process."""
+
+    def get(self, name: str) -> str | None:
+        """Return what was kept under a name; None for nothing."""
+
+    def put(self, name: str, text: str) -> None:
+        """Keep a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +128,16 @@ class Ports:
     seed: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     """Things counted for the receipt, by name: exits found, unreadable verdicts …"""
+    paid: list[Spend] = field(default_factory=list)
+    """What other models than the engine's took."""
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a count of the receipt."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def pay(self, spend: Spend) -> None:
+        """Take what another model than the engine's took into the receipt."""
+        self.paid.append(spend)
 
 
 class Stage(Settings):

@@ -3,12 +3,17 @@
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.errors import InputError, MissingExtraError
+from dto_jobs.judges import JudgeSource
 from dto_jobs.model_source import EngineSource, ModelSource
-from dto_jobs.stage import Engine, Judge, Stage, Trainer
+from dto_jobs.stage import Engine, Judge, Memory, Stage, Trainer
 from dto_jobs.stages.pruning import Pruning
+
+if TYPE_CHECKING:
+    from dto_jobs.engines.judging import Chat
 
 
 class LocalWorkshop:
@@ -43,19 +48,38 @@ class LocalWorkshop:
 
             scripted = self._source.scripted
             return SumsReasoner(delay_seconds=scripted.delay_seconds, continuous=scripted.continuous)
+        return self._loaded(self._fetched(model) if model else self._base(), self._model)
+
+    def _loaded(self, folder: Path, source: ModelSource) -> Engine:
         require("torch", "train", "the transformers engine")
         from dto_jobs.engines.transformers import load  # noqa: PLC0415 - torch takes seconds to import
 
         assert self._source.transformers is not None
-        return load(self._fetched(model) if model else self._base(), self._source.transformers, self._model)
+        return load(folder, self._source.transformers, source)
 
-    def judge(self, stage: Stage) -> Judge | None:
-        """Return the judge a stage asks for."""
-        if isinstance(stage, Pruning) and stage.judge is not None:
-            raise InputError(
-                "spec.stages.pruning.judge: judges come with the engines of the next release; leave it out to prune by leave-one-out"
-            )
-        return None
+    def judge(self, stage: Stage, memory: Memory) -> Judge | None:
+        """Return the judge a stage asks for; what it says is kept in `memory`."""
+        return self.appointed(stage.judge, memory) if isinstance(stage, Pruning) and stage.judge else None
+
+    def appointed(self, source: JudgeSource, memory: Memory) -> Judge:
+        """Return the judge of a source."""
+        require("openai", "jobs", "a judge")
+        from dto_jobs.engines.judging import ModelJudge  # noqa: PLC0415 - the client takes a second to import
+
+        return ModelJudge(self._chat(source), source, memory)
+
+    def _chat(self, source: JudgeSource) -> "Chat":
+        from dto_jobs.engines import judging, openai  # noqa: PLC0415 - as above
+
+        if source.endpoint is not None:
+            return judging.ServedChat(openai.Served(source.endpoint), f"{source.endpoint.url} {source.endpoint.model}")
+        if self._source.scripted is not None:
+            raise InputError("spec.stages.pruning.judge.model: the scripted engine runs no models; name an endpoint")
+        from dto_jobs.engines.model_sources import digest, resolve  # noqa: PLC0415 - may need a hub client
+
+        assert source.model is not None
+        folder = resolve(source.model, self._folder)
+        return judging.EngineChat(self._loaded(folder, ModelSource(source=source.model)), digest(folder))
 
     def trainer(self) -> Trainer:
         """Return a trainer of the run's model."""

@@ -3,6 +3,7 @@
 import json
 
 from dto_jobs.artifacts.artifact import Artifact, Receipt, to_json
+from dto_jobs.artifacts.memory import StoreMemory
 from dto_jobs.artifacts.store import Store
 from dto_jobs.errors import StoreError
 from dto_jobs.plan import PlannedStage
@@ -49,6 +50,10 @@ class Attempts:
     def note(self, stage: str, artifact: Artifact) -> None:
         """Note which artifact the run's stage ended with: its own, or one that another run had made."""
         self._store.write(f"{self._place(stage)}.json", [to_json({"base": artifact.base})])
+
+    def memory(self, place: str) -> StoreMemory:
+        """Return what is remembered at a place of the store, by all its runs."""
+        return StoreMemory(self._store, f"cache/{place}")
 
     def owns(self, artifact: Artifact) -> bool:
         """Tell whether the run made the artifact itself: then it paid for it."""

@@ -38,7 +38,7 @@ class Spend(Record):
     trained: int = Field(default=0, ge=0)
     """Tokens passed through training steps, each epoch counted."""
     judge_tokens: int = Field(default=0, ge=0)
-    """Tokens of an auxiliary model, whose FLOPs are unknown and not counted."""
+    """Tokens, read and generated, of a judge; its FLOPs are counted where its shape is known: not behind an endpoint."""
     dense_flops: float = Field(default=0.0, ge=0)
     attention_flops: float = Field(default=0.0, ge=0)
     seconds: float = Field(default=0.0, ge=0)

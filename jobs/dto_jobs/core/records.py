@@ -99,6 +99,11 @@ class EndedTrace(Record):
     tried: int = 0
     correct: int = 0
 
+    @property
+    def kept(self) -> tuple[Pattern, ...]:
+        """The patterns up to the exit; none without one."""
+        return self.trace.patterns[: self.trace.exit or 0]
+
 
 class Drop(Record):
     """A pattern left out of the optimized trajectory."""

@@ -1,6 +1,7 @@
 """Pruning: leave out patterns that the answer does not need; whatever is proposed is checked (method.md 5)."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,7 +15,10 @@ from dto_jobs.core.trajectory import joined, stopped
 from dto_jobs.dialogue import Dialogue, Score, hold
 from dto_jobs.judges import JudgeSource
 from dto_jobs.prompts import finalize_pattern
-from dto_jobs.stage import Completion, Ports, Request, Stage
+from dto_jobs.stage import Completion, Judge, Ports, Request, Review, Stage
+
+JUDGED_AT_ONCE = 128
+"""Traces a judge is handed together: enough to keep it busy, and few to lose."""
 
 
 class Pruning(Stage):
@@ -43,13 +47,14 @@ class Pruning(Stage):
 
     def run(self, records: Iterable[EndedTrace], ports: Ports) -> Iterator[Sequence[PrunedTrace]]:
         """Yield one pruned trace per ended trace; without an ending there is nothing to prune."""
-        return hold((self._prune(ended, ports) for ended in records), ports.engine)
+        judged = _judged(records, ports.judge)
+        return hold((self._prune(ended, review, ports) for ended, review in judged), ports.engine)
 
-    def _prune(self, ended: EndedTrace, ports: Ports) -> Dialogue[list[PrunedTrace]]:
+    def _prune(self, ended: EndedTrace, review: Review | None, ports: Ports) -> Dialogue[list[PrunedTrace]]:
         if ended.ending is None or ended.trace.exit is None:
             return [PrunedTrace(ended=ended)]
         trial = _Trial(ended, self, ports)
-        reasons = self._proposed(ended, ports)
+        reasons = None if review is None else _proposed(review, ports)
         check: Check = (
             leave_one_out(trial.count)
             if reasons is None
@@ -64,12 +69,27 @@ class Pruning(Stage):
             kept = end.value
         return [trial.result(kept, reasons, ports)]
 
-    def _proposed(self, ended: EndedTrace, ports: Ports) -> dict[int, str] | None:
-        if ports.judge is None:
-            return None
-        patterns = [pattern.text for pattern in ended.trace.patterns[: ended.trace.exit]]
-        verdicts = ports.judge.review(ended.trace.response.problem.question, patterns)
-        return {verdict.pattern - 1: verdict.reason for verdict in verdicts if not verdict.keep}
+
+def _judged(records: Iterable[EndedTrace], judge: Judge | None) -> Iterator[tuple[EndedTrace, Review | None]]:
+    """Yield traces with what the judge says of them; None where nobody judges, or there is nothing to prune."""
+    waiting = iter(records)
+    while traces := list(islice(waiting, JUDGED_AT_ONCE)):
+        asked = [ended for ended in traces if judge is not None and ended.ending is not None and ended.kept]
+        questions = [(ended.trace.response.problem.question, [one.text for one in ended.kept]) for ended in asked]
+        reviews = judge.review(questions) if judge is not None and asked else []
+        by_trace = {ended.trace.response.id: review for ended, review in zip(asked, reviews, strict=True)}
+        yield from ((ended, by_trace.get(ended.trace.response.id)) for ended in traces)
+
+
+def _proposed(review: Review, ports: Ports) -> dict[int, str]:
+    """Return the patterns that a judge wants dropped, with its reasons; its counts and costs go to the receipt."""
+    drops = {verdict.pattern - 1: verdict.reason for verdict in review.verdicts if not verdict.keep}
+    ports.pay(review.spend)
+    ports.count("verdicts", len(review.verdicts))
+    ports.count("verdicts_drop", len(drops))
+    for cause, number in review.counts.items():
+        ports.count(f"verdicts_{cause}", number)
+    return drops
 
 
 class _Trial:
@@ -78,7 +98,7 @@ class _Trial:
     def __init__(self, ended: EndedTrace, settings: Pruning, ports: Ports) -> None:
         self._ended = ended
         self._response = ended.trace.response
-        self._patterns = [pattern.text for pattern in ended.trace.patterns[: ended.trace.exit]]
+        self._patterns = [pattern.text for pattern in ended.kept]
         self._settings = settings
         self._engine = ports.engine
         self._seed = ports.seed

@@ -6,7 +6,7 @@ from dto_jobs.core.cost import ModelShape
 from dto_jobs.core.records import EndedTrace, ImportedTrace, Pattern, Problem, Response, SearchedTrace
 from dto_jobs.core.verdicts import Verdict
 from dto_jobs.problem_source import TraceSource
-from dto_jobs.stage import Completion, Ports
+from dto_jobs.stage import Completion, Ports, Review
 from dto_jobs.stages.endings import Endings
 from dto_jobs.stages.evaluation import Evaluation
 from dto_jobs.stages.exits import Exits
@@ -214,8 +214,11 @@ class SaysDrop:
     def __init__(self, *ids):
         self.ids = ids
 
-    def review(self, _question, patterns):
-        return [Verdict(i, keep=i not in self.ids, reason="needless") for i in range(1, len(patterns) + 1)]
+    def review(self, traces):
+        return [Review(tuple(self.verdict(i + 1) for i, _ in enumerate(patterns))) for _, patterns in traces]
+
+    def verdict(self, number):
+        return Verdict(number, keep=number not in self.ids, reason="needless")
 
 
 @pytest.mark.parametrize("judge", [None, SaysDrop(1, 2, 3, 4, 5), SaysDrop(2), SaysDrop()])
