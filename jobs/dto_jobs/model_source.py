@@ -1,6 +1,6 @@
 """Which model a run optimizes, and what runs it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,77 @@ class TransformersEngine(Settings):
     """Memory for shared beginnings."""
 
 
+OWN_ARGUMENTS = {
+    "model": "spec.model.source",
+    "tokenizer": "spec.model.source",
+    "dtype": "spec.model.dtype",
+    "trust_remote_code": "spec.model.trustRemoteCode",
+    "max_model_len": "context",
+    "tensor_parallel_size": "tensorParallel",
+    "data_parallel_size": "dataParallel",
+    "gpu_memory_utilization": "gpuMemoryShare",
+    "kv_cache_memory_bytes": "cacheMebibytes",
+    "quantization": "quantization",
+    "max_num_seqs": "maxSequences",
+    "max_num_batched_tokens": "maxBatchedTokens",
+    "enforce_eager": "enforceEager",
+    "enable_prefix_caching": "prefixCaching",
+    "enable_lora": "adapter",
+}
+"""vLLM's arguments that have a field of their own."""
+LOADERS = {"load_format", "config_format", "tokenizer_mode", "model_loader_extra_config"}
+"""Ways to load that could run a pickle or code that comes with the model."""
+
+
+class VllmEngine(Settings):
+    """vLLM in this process. What is left out is vLLM's own choice for the machine."""
+
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share each layer of the model."""
+    data_parallel: int = Field(default=1, ge=1)
+    """Copies of the model. This engine holds one: run more as shards of a stage, each a process with its own engine."""
+    context: int | None = Field(default=None, ge=8)
+    """Most tokens of prompt and completion together; the model's own limit if absent."""
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
+    """Share of each GPU's memory for weights, keys and values. Has no part on a CPU."""
+    cache_mebibytes: int | None = Field(default=None, ge=1)
+    """Memory for keys and values; if absent what `gpuMemoryShare` leaves, and 4,096 on a CPU."""
+    quantization: str | None = Field(default=None, min_length=1, examples=["fp8"])
+    """How weights are quantized while they work, by vLLM's name; as the model's configuration says if absent."""
+    max_sequences: int | None = Field(default=None, ge=1)
+    """Sequences that grow at the same time."""
+    max_batched_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of all sequences that pass through the model in one step. On a CPU at least `context`."""
+    enforce_eager: bool | None = None
+    """Skip compiling and graph capture: starts sooner, runs slower. If absent: compiled on a GPU, not on a CPU."""
+    prefix_caching: bool = True
+    """Keep the keys and values of prompts, so that shared beginnings are computed once."""
+    adapter: str | None = Field(default=None, min_length=1)
+    """LoRA adapter over the model, by source: samples come of both together. Training starts from the model alone, so merge
+    the adapter into the model for a run that trains."""
+    extra_arguments: dict[str, Any] = Field(default={}, examples=[{"kv_cache_dtype": "fp8"}])
+    """Further engine arguments of vLLM, by its own names (`kv_cache_dtype`, `pipeline_parallel_size`, `speculative_config` …)."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "VllmEngine":
+        if self.data_parallel > 1:
+            raise ValueError(
+                f"dataParallel: {self.data_parallel} copies of the model do not fit into one process; "
+                f"cut the stage into {self.data_parallel} shards, each of which runs its own copy"
+            )
+        if (self.max_batched_tokens or self.max_sequences or 0) < (self.max_sequences or 0):
+            raise ValueError(
+                f"maxBatchedTokens ({self.max_batched_tokens}) must be at least maxSequences ({self.max_sequences}): "
+                "each sequence needs a token of every step"
+            )
+        for name in self.extra_arguments:
+            if name in OWN_ARGUMENTS:
+                raise ValueError(f"extraArguments.{name} has a field of its own: set {OWN_ARGUMENTS[name]}")
+            if name in LOADERS:
+                raise ValueError(f"extraArguments.{name} cannot be set: weights are loaded from safetensors alone")
+        return self
+
+
 class ScriptedEngine(Settings):
     """A reasoner without weights that answers graded sums by rule: for tests of everything but a model."""
 
@@ -52,6 +123,8 @@ class EngineSource(Settings):
 
     transformers: TransformersEngine | None = None
     """transformers in this process."""
+    vllm: VllmEngine | None = None
+    """vLLM in this process: for GPUs; its build for CPUs works too."""
     scripted: ScriptedEngine | None = None
     """Answers by rule, no model."""
 

@@ -27,6 +27,8 @@ class Request:
     top_p: float = 0.95
     stop: tuple[str, ...] = ()
     family: str = ""
+    trace: str = ""
+    """Where the prompt continues a trace that was cut: the whole trace from its prompt on, whose tokens before the cut are kept."""
 
 
 @dataclass(frozen=True, slots=True)

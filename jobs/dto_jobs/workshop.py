@@ -1,6 +1,7 @@
 """What a stage works with on this machine: the run's model in its engine, a judge, a trainer. Heavy libraries load on first use."""
 
 import shutil
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,20 +28,36 @@ class LocalWorkshop:
         self._open: tuple[str, Engine] | None = None
 
     def model_digest(self) -> str:
-        """Return what tells the run's model from any other."""
+        """Return what tells the run's model from any other: its files, and the settings that change what it answers."""
         if self._source.scripted is not None:
             return f"scripted:{self._model.source}"
-        from dto_jobs.engines.model_sources import digest  # noqa: PLC0415 - only where a model is really there
+        from dto_jobs.engines.model_sources import adapter_digest, digest  # noqa: PLC0415 - only where a model is there
 
-        return digest(self._base())
+        adapter = self._adapter()
+        choices = {
+            "chat template": self._model.chat_template,
+            "dtype": self._model.dtype if self._model.dtype != "auto" else None,
+            "quantization": self._source.vllm and self._source.vllm.quantization,
+            "adapter": adapter and adapter_digest(adapter),
+        }
+        chosen = sorted((name, value) for name, value in choices.items() if value)
+        plain = digest(self._base())
+        return sha256(f"{plain}{chosen}".encode()).hexdigest() if chosen else plain
 
     def engine(self, model: Artifact | None) -> Engine:
         """Return an engine with the run's model, or with the tuned one of an artifact."""
         name = model.base if model else ""
         if self._open is None or self._open[0] != name:
-            self._open = None  # the old model's memory goes before the new one's comes
+            self._close()
             self._open = (name, self._opened(model))
         return self._open[1]
+
+    def _close(self) -> None:
+        """Let go of the open engine: its memory goes before another model's comes."""
+        close = getattr(self._open[1], "close", None) if self._open else None
+        self._open = None
+        if close is not None:
+            close()
 
     def _opened(self, model: Artifact | None) -> Engine:
         if self._source.scripted is not None:
@@ -48,14 +65,20 @@ class LocalWorkshop:
 
             scripted = self._source.scripted
             return SumsReasoner(delay_seconds=scripted.delay_seconds, continuous=scripted.continuous)
-        return self._loaded(self._fetched(model) if model else self._base(), self._model)
+        folder = self._fetched(model) if model else self._base()
+        return self._loaded(folder, self._model, None if model else self._adapter())
 
-    def _loaded(self, folder: Path, source: ModelSource) -> Engine:
+    def _loaded(self, folder: Path, source: ModelSource, adapter: Path | None = None) -> Engine:
+        if self._source.vllm is not None:
+            require("vllm", "vllm", "the vLLM engine")
+            from dto_jobs.engines import vllm  # noqa: PLC0415 - takes seconds to import
+
+            return vllm.load(folder, self._source.vllm, source, adapter)
         require("torch", "train", "the transformers engine")
-        from dto_jobs.engines.transformers import load  # noqa: PLC0415 - torch takes seconds to import
+        from dto_jobs.engines import transformers  # noqa: PLC0415 - torch takes seconds to import
 
         assert self._source.transformers is not None
-        return load(folder, self._source.transformers, source)
+        return transformers.load(folder, self._source.transformers, source)
 
     def judge(self, stage: Stage, memory: Memory) -> Judge | None:
         """Return the judge a stage asks for; what it says is kept in `memory`."""
@@ -87,7 +110,13 @@ class LocalWorkshop:
             raise InputError(
                 "spec.engine.scripted has no model to train; set spec.until to pairs, or name another engine"
             )
+        if self._source.vllm is not None and self._source.vllm.adapter is not None:
+            raise InputError(
+                "spec.engine.vllm.adapter: training starts from the model alone; merge the adapter into it "
+                "(peft: merge_and_unload) and name the merged folder in spec.model.source"
+            )
         require("trl", "train", "training")
+        self._close()
         from dto_jobs.engines.simpo import SimpoTrainer  # noqa: PLC0415 - trl takes seconds to import
 
         return SimpoTrainer(self._base())
@@ -106,6 +135,12 @@ class LocalWorkshop:
         from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
 
         return resolve(self._model.source, self._folder)
+
+    def _adapter(self) -> Path | None:
+        from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
+
+        named = self._source.vllm.adapter if self._source.vllm else None
+        return resolve(named, self._folder) if named else None
 
     def _fetched(self, model: Artifact) -> Path:
         receipt = model.receipt()

@@ -56,6 +56,11 @@ class Response(Record):
     """What the grader read as the answer; empty for none."""
     correct: bool
 
+    @property
+    def whole(self) -> str:
+        """Prompt and response as one text."""
+        return self.prompt + self.text
+
 
 class Pattern(Record):
     """One thinking pattern: a piece of a trace's thinking that starts at a cue."""

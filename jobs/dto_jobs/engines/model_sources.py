@@ -1,6 +1,8 @@
 """Where models come from: each source as a folder on this machine, checked and with a digest."""
 
+import json
 import os
+from collections.abc import Iterable
 from contextlib import redirect_stderr
 from hashlib import sha256
 from importlib.resources import files
@@ -53,6 +55,16 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} has no config.json, so nothing says what model its weights are")
 
 
+def check_adapter(folder: Path) -> int:
+    """Return the rank of a LoRA adapter's folder; InputError where it holds none that may be loaded."""
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise InputError(f"{folder} holds no LoRA adapter: one has adapter_config.json and adapter_model.safetensors")
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    if settings.get("peft_type") != "LORA" or not isinstance(settings.get("r"), int):
+        raise InputError(f"{folder} holds an adapter that is not LoRA; merge it into the model before the run")
+    return int(settings["r"])
+
+
 def companions(folder: Path) -> list[Path]:
     """Return the files of tokenizer, chat template and generation settings."""
     return sorted({file for pattern in COMPANIONS for file in folder.glob(pattern)})
@@ -61,8 +73,18 @@ def companions(folder: Path) -> list[Path]:
 def digest(folder: Path) -> str:
     """Return the SHA-256 over weights, configuration and tokenizer: the same digest answers the same."""
     check_folder(folder)
+    return _digest([*folder.glob(WEIGHTS), folder / "config.json", *companions(folder)])
+
+
+def adapter_digest(folder: Path) -> str:
+    """Return the SHA-256 over a LoRA adapter's files."""
+    check_adapter(folder)
+    return _digest([folder / "adapter_config.json", folder / "adapter_model.safetensors"])
+
+
+def _digest(files: Iterable[Path]) -> str:
     whole = sha256()
-    for file in sorted([*folder.glob(WEIGHTS), folder / "config.json", *companions(folder)]):
+    for file in sorted(files):
         with file.open("rb") as opened:
             content = sha256()
             while block := opened.read(1 << 20):

@@ -23,8 +23,8 @@ class Beginning:
         return int(self.cache.numel() * self.cache.element_size())
 
 
-def shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two texts have in common from their start, by bisection over slices."""
+def shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """Return how many tokens (or characters) two texts have in common from their start, by bisection over slices."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

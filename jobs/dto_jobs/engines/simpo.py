@@ -21,7 +21,7 @@ from dto_jobs.core.cost import training as training_spend
 from dto_jobs.core.records import Pair
 from dto_jobs.engines.log_probabilities import IGNORED, disagreement, head_reads
 from dto_jobs.engines.model_sources import check_folder, companions
-from dto_jobs.engines.transformers import shape
+from dto_jobs.engines.shapes import shape
 from dto_jobs.errors import InputError, StageFailedError
 from dto_jobs.stage import Trained
 from dto_jobs.stages.training import Training

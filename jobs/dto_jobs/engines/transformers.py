@@ -7,25 +7,24 @@ the request's key, and rows do not touch each other's bits (attention.py says ho
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from dto_jobs.core.cost import ModelShape
 from dto_jobs.engines.attention import KEYS, NAME, ROWS, round_up, visible
 from dto_jobs.engines.batch import Batch, Row
 from dto_jobs.engines.model_sources import check_folder
 from dto_jobs.engines.prefixes import Prefixes
+from dto_jobs.engines.shapes import shape
 from dto_jobs.engines.slots import SlotCache
 from dto_jobs.engines.stops import Stops
+from dto_jobs.engines.texts import Texts, load_texts
 from dto_jobs.errors import InputError
 from dto_jobs.model_source import ModelSource, TransformersEngine
 from dto_jobs.stage import Completion, Feed, Request
 
-OPEN, CLOSE = "<think>", "</think>"
 REFILL = 16
 """The batch is refilled when one in so many places is free: prompts that enter together cost less."""
 SCORED = 24
@@ -40,34 +39,20 @@ class Transformers:
     continuous = False
     """Matrix products round by the make-up of a batch, and a part by itself meets the same batches again on resume."""
 
-    def __init__(self, model: Any, tokenizer: Any, settings: TransformersEngine) -> None:  # noqa: ANN401 - untyped library
+    def __init__(self, model: Any, texts: Texts, settings: TransformersEngine) -> None:  # noqa: ANN401 - untyped library
         self._model = model
-        self._tokenizer = tokenizer
+        self._texts = texts
         self._settings = settings
         self._context = min(
             model.config.max_position_embeddings, settings.context or model.config.max_position_embeddings
         )
-        self._ends = _ends(model, tokenizer)
-        self._stops = Stops(tokenizer, model.config.vocab_size)
+        self._ends = _ends(model, texts.tokenizer)
+        self._stops = Stops(texts.tokenizer, model.config.vocab_size)
         self._cache: SlotCache | None = None
-        self._encode = lru_cache(maxsize=1024)(self._tokens)
         self.shape = shape(model)
-        self.thinking = len(self._tokens(CLOSE)) == 1
-
-    def _tokens(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def render(self, question: str) -> str:
-        """Return the chat template rendered to text, ending where the response starts, thinking opened."""
-        chat = [{"role": "user", "content": question}]
-        text = str(self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
-        start = text.rpartition(question.strip())[2]
-        # R1's first template ends before the mark that its second one ends with.
-        return text if not self.thinking or start.rstrip().endswith(OPEN) else f"{text}{OPEN}\n"
-
-    def count(self, text: str) -> int:
-        """Return how many tokens the text is, without special tokens added."""
-        return len(self._tokens(text))
+        self.thinking = texts.thinking
+        self.render = texts.render
+        self.count = texts.count
 
     def complete(self, feed: Feed) -> Iterator[Completion]:
         """Yield completions as they finish; a call is a function of its requests alone, nothing is kept between calls."""
@@ -99,7 +84,7 @@ class Transformers:
         """Return rows for the requests, and at once the completions of those that do not fit the context."""
         rows, refused = [], []
         for request in requests:
-            prompt = self._encode(request.prompt)
+            prompt = self._texts.prompt(request.prompt, request.trace)
             limit = min(request.max_tokens, self._context - len(prompt))
             if prompt and limit > 0:
                 rows.append(Row(request, prompt, limit))
@@ -131,7 +116,7 @@ class Transformers:
 
     def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
         """Return the mean natural log-probability of each continuation's tokens; nan where there are none or too many."""
-        pairs = [(self._encode(prompt), self._tokens(continuation)) for prompt, continuation in texts]
+        pairs = [(self._texts.encode(prompt), self._texts.encode(continuation)) for prompt, continuation in texts]
         fitting = [place for place, (prompt, then) in enumerate(pairs) if self._scorable(prompt, then)]
         scores = [float("nan")] * len(pairs)
         size = self._model.config.vocab_size
@@ -174,19 +159,6 @@ def _mean_log_probability(logits: torch.Tensor, then: list[int]) -> float:
     return float(logits[: len(then)].float().log_softmax(-1).gather(1, chosen).mean())
 
 
-def shape(model: Any) -> ModelShape:  # noqa: ANN401 - untyped library
-    """Return the numbers that the model's FLOPs follow from."""
-    config = model.config
-    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    weights = {id(weight): weight.numel() for weight in model.parameters() if weight.dim() == 2}
-    weights.pop(id(embedding), None)
-    weights[id(head)] = head.numel()
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return ModelShape(
-        parameters=sum(weights.values()), layers=config.num_hidden_layers, width=config.num_attention_heads * size
-    )
-
-
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401 - untyped library
     named = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
     ends = frozenset(token for one in named for token in (one if isinstance(one, list) else [one]) if token is not None)
@@ -201,8 +173,8 @@ def load(folder: Path, settings: TransformersEngine, source: ModelSource) -> Tra
     transformers.utils.logging.disable_progress_bar()
     device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     dtype = source.dtype if source.dtype != "auto" or device != "cpu" else "float32"
+    texts = load_texts(folder, source)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -213,12 +185,6 @@ def load(folder: Path, settings: TransformersEngine, source: ModelSource) -> Tra
         )
     except (OSError, ValueError, KeyError, RuntimeError) as problem:
         raise InputError(f"{folder}: transformers cannot load this model: {problem}") from problem
-    tokenizer.chat_template = source.chat_template or tokenizer.chat_template
-    if not tokenizer.chat_template:
-        raise InputError(
-            f"{folder} has no chat template (chat_template.jinja or in tokenizer_config.json); "
-            "add one, or write one into spec.model.chatTemplate"
-        )
     if set(getattr(model.config, "layer_types", None) or ()) - {"full_attention"}:
         raise InputError(f"{folder}: layers other than full attention are not supported by this engine; use vllm")
-    return Transformers(model.eval().to(device), tokenizer, settings)
+    return Transformers(model.eval().to(device), texts, settings)

@@ -47,6 +47,7 @@ class Endings(Stage):
                 temperature=self.temperature,
                 top_p=self.top_p,
                 family=response.id,
+                trace=response.whole,
             )
             for number in range(self.completions)
         ]

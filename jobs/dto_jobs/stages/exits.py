@@ -92,6 +92,7 @@ class _Judged:
                 top_p=self._settings.top_p,
                 stop=EXIT_STOPS,
                 family=self._response.id,
+                trace=self._response.whole,
             )
 
     def outcomes(self, asks: Sequence[Ask], completions: Sequence[Completion]) -> list[list[bool]]:

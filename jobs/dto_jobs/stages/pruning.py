@@ -163,6 +163,7 @@ class _Trial:
                 temperature=settings.temperature,
                 top_p=settings.top_p,
                 family=self._response.id,
+                trace=self._response.whole,
             )
             for number in range(first, first + count)
         ]

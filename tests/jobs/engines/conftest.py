@@ -1,12 +1,13 @@
 """Engines to test with: the embedded model, loaded once."""
 
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from dto_jobs.engines.model_sources import TINY_REASONER, resolve
-from dto_jobs.model_source import ModelSource, TransformersEngine
+from dto_jobs.model_source import ModelSource, TransformersEngine, VllmEngine
 from dto_jobs.stage import Request
 
 
@@ -34,6 +35,23 @@ def opened(tiny):
 @pytest.fixture(scope="session")
 def engine(opened):
     return opened(slots=16)
+
+
+@pytest.fixture(scope="session")
+def vllm_opened(tiny):
+    """Open vLLM with a model for a while; one at a time, since its parts find each other through the process."""
+
+    @contextmanager
+    def opened(folder=tiny, adapter=None, **settings):
+        from dto_jobs.engines.vllm import load  # noqa: PLC0415 - takes seconds to import
+
+        engine = load(folder, VllmEngine(**settings), ModelSource(source=TINY_REASONER), adapter)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    return opened
 
 
 @pytest.fixture(scope="session")
