@@ -9,6 +9,7 @@ only from about 100 on.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -112,13 +113,26 @@ def _interval(
 
 def _resamples(clusters: int, resamples: int, cells: int, seed: int) -> Iterator[Floats]:
     """Yield weights (block, clusters): how often each cluster was drawn, for so many resamples in all."""
-    source = np.random.default_rng(seed)
     block = max(1, BLOCK // (clusters + cells))
+    if resamples <= block:
+        yield _drawn_alike(clusters, resamples, seed).astype(np.float64)
+        return
+    source = np.random.default_rng(seed)
     for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = source.integers(clusters, size=(size, clusters)) + clusters * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * clusters)
-        yield counts.reshape(size, clusters).astype(np.float64)
+        yield _drawn(source, clusters, min(block, resamples - start)).astype(np.float64)
+
+
+@lru_cache(maxsize=8)
+def _drawn_alike(clusters: int, resamples: int, seed: int) -> NDArray[np.uint16]:
+    """Return how often each cluster was drawn; drawing takes longer than all else, and every figure of a slice needs the same."""
+    return _drawn(np.random.default_rng(seed), clusters, resamples)
+
+
+def _drawn(source: np.random.Generator, clusters: int, resamples: int) -> NDArray[np.uint16]:
+    chosen = source.integers(clusters, size=(resamples, clusters)) + clusters * np.arange(resamples)[:, None]
+    counts = np.bincount(chosen.ravel(), minlength=resamples * clusters)
+    # A cluster is drawn about once, and never 65,536 times.
+    return counts.reshape(resamples, clusters).astype(np.uint16)
 
 
 def _columns(values: Clustered) -> Floats:
