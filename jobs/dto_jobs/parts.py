@@ -1,13 +1,17 @@
 """A stage's inputs, cut into parts of a fixed make-up and worked off: what a part is, and what came of it."""
 
+import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.core.cost import Spend
 from dto_jobs.core.records import Record
 from dto_jobs.metering import MeteredPorts
+from dto_jobs.plan import Shard
 from dto_jobs.stage import Stage
 
 
@@ -54,6 +58,30 @@ def batches(inputs: Iterable[Any], stage: Stage) -> Iterator[Batch]:
         batch.append(record)
     if batch:
         yield Batch(number, batch)
+
+
+def due(source: Artifact, records: int, stage: Stage, wanted: Callable[[int], bool]) -> Iterator[Batch]:
+    """Yield the parts of an artifact of so many records whose numbers are `wanted`."""
+    if groups(stage):
+        yield from (batch for batch in batches(source.records(stage.reads), stage) if wanted(batch.number))
+        return
+    # Parts of known size: the others need not even be parsed.
+    coming = source.records(stage.reads, lambda place: wanted(place // stage.part))
+    for number in filter(wanted, range(math.ceil(records / stage.part))):
+        yield Batch(number, list(islice(coming, stage.part)))
+
+
+def share(records: int, stage: Stage, shard: Shard) -> int | None:
+    """Return how many of an artifact's records a shard works on; None where that shows only on reading them."""
+    if groups(stage):
+        return records if shard.count == 1 else None
+    numbers = filter(shard.takes, range(math.ceil(records / stage.part)))
+    return sum(min(stage.part, records - number * stage.part) for number in numbers)
+
+
+def groups(stage: Stage) -> bool:
+    """Tell whether a stage's parts depend on what is in its inputs."""
+    return type(stage).group.__func__ is not Stage.group.__func__  # type: ignore[attr-defined] # a class method has it
 
 
 def worked(stage: Stage, coming: Iterator[Batch], ports: MeteredPorts) -> Iterator[Made]:

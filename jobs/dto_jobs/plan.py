@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from dto_jobs.errors import InputError
 from dto_jobs.pipeline import Link, Pipeline
 from dto_jobs.stage import ModelStage, Stage
 
@@ -16,6 +17,43 @@ TELLING = {"analysis", "comparison", "estimate", "gate", "interval", "results", 
 """Modules of the core that tell what came of a run, and have no part in making it."""
 TRAINING = {"log_probabilities", "simpo"}
 """Modules of the engines that only a training runs."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which parts of a stage a process works on: every `count`-th, from `index` on.
+
+    Neighbours go to different shards, since problem sets are often sorted by difficulty. A part's number does not depend on
+    the shards, so the artifact is the same for any number of them.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise InputError(
+                f"there is no shard {self.index} of {self.count}: shards count from 0, so write 0/{self.count}"
+            )
+
+    def takes(self, number: int) -> bool:
+        """Tell whether a part is this shard's."""
+        return number % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+WHOLE = Shard()
+
+
+def shard(text: str) -> Shard:
+    """Return the shard that `i/n` names."""
+    index, _, count = text.partition("/")
+    try:
+        return Shard(int(index), int(count))
+    except ValueError as error:
+        raise InputError(f"{text!r} is no shard; write index/count, for example 0/4") from error
 
 
 @dataclass(frozen=True)

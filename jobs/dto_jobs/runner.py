@@ -3,18 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from dto_jobs.artifacts.artifact import Artifact, Blob, Part, Receipt
+from dto_jobs.artifacts.artifact import Artifact, Blob, Receipt
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.core.cost import Spend, total
 from dto_jobs.core.records import Pair
-from dto_jobs.errors import InterruptedRunError
+from dto_jobs.errors import InterruptedRunError, StageFailedError
 from dto_jobs.metering import MeteredEngine, MeteredPorts
-from dto_jobs.parts import Batch, batches, worked
-from dto_jobs.plan import PlannedStage, code_version, ready
+from dto_jobs.parts import Batch, due, share, worked
+from dto_jobs.plan import WHOLE, PlannedStage, Shard, code_version, ready
 from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 
 
@@ -24,8 +24,8 @@ class Progress(Protocol):
     def started(self, stage: str, total: int | None, done: int) -> None:
         """A stage works; `total` inputs, `done` of them before."""
 
-    def advanced(self, stage: str, done: int, tokens: int) -> None:
-        """So many inputs are done in all, and so many tokens were generated in this process."""
+    def advanced(self, stage: str, done: int, spend: Spend) -> None:
+        """So many inputs are done in all, and so much was spent on the stage in this process."""
 
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """The trainer logged a step."""
@@ -80,10 +80,46 @@ class Runner:
 
     def _make(self, step: PlannedStage, *, fresh: bool) -> Whole:
         artifact = self.attempts.begun(step, fresh=fresh)
-        make = self._make_model if isinstance(step.stage, ModelStage) else self._make_records
-        receipt = self.attempts.finish(artifact, make(step, artifact))
-        self.progress.finished(step.name, receipt, reused=False)
+        receipt = self.make(step, artifact)
+        if receipt is None:
+            raise StageFailedError(f"{step.name}: parts of {artifact.base} are missing after all were made; run again")
         return artifact, receipt
+
+    def make(self, step: PlannedStage, artifact: Artifact, shard: Shard = WHOLE) -> Receipt | None:
+        """Make what a shard has to of a stage whose needs are in `whole`; None while other shards' parts are missing.
+
+        Whoever finds all parts there writes the receipt: the same one, so it does not matter who is first.
+        """
+        if isinstance(step.stage, ModelStage):
+            return self._finish(step, artifact, self._make_model(step, artifact))
+        self._make_parts(step, artifact, shard)
+        return self.collect(step, artifact)
+
+    def collect(self, step: PlannedStage, artifact: Artifact) -> Receipt | None:
+        """Return the receipt of an artifact whose parts are all there, written if need be; None while any are missing."""
+        if (standing := artifact.receipt()) is not None:
+            return standing
+        parts = artifact.committed()
+        if isinstance(step.stage, ModelStage) or sum(part.inputs for part in parts.values()) < self._inputs(step):
+            return None
+        shapes = (part.shape.model_dump() for part in parts.values() if part.shape)
+        receipt = self._receipt(
+            step,
+            (part.blob for part in parts.values()),
+            total(part.spend for part in parts.values()),
+            records=sum(part.records for part in parts.values()),
+            counts=dict(sum((Counter(part.counts) for part in parts.values()), Counter())),
+            figures={"shape": shape} if (shape := next(shapes, None)) else {},
+        )
+        return self._finish(step, artifact, receipt)
+
+    def _finish(self, step: PlannedStage, artifact: Artifact, receipt: Receipt) -> Receipt:
+        standing = self.attempts.finish(artifact, receipt)
+        self.progress.finished(step.name, standing, reused=False)
+        return standing
+
+    def _inputs(self, step: PlannedStage) -> int:
+        return self.whole[step.reads][1].records
 
     def _receipt(self, step: PlannedStage, blobs: Iterable[Blob], spend: Spend, **more: Any) -> Receipt:  # noqa: ANN401 - fields of Receipt
         return Receipt(
@@ -99,38 +135,34 @@ class Runner:
 
     # Records
 
-    def _make_records(self, step: PlannedStage, artifact: Artifact) -> Receipt:
+    def _make_parts(self, step: PlannedStage, artifact: Artifact, shard: Shard) -> None:
+        stage = step.stage
+        assert isinstance(stage, Stage)
+        there = {number: part for number, part in artifact.committed().items() if shard.takes(number)}
+        done = sum(part.inputs for part in there.values())
+        self.progress.started(step.name, share(self._inputs(step), stage, shard), done)
+        coming = due(
+            self.whole[step.reads][0],
+            self._inputs(step),
+            stage,
+            lambda number: shard.takes(number) and number not in there,
+        )
+        # Opened only where there is work: loading a model takes longer than to see that there is none.
+        for first in coming:
+            self._work(step, artifact, chain([first], coming), done)
+
+    def _work(self, step: PlannedStage, artifact: Artifact, coming: Iterator[Batch], done: int) -> None:
         assert isinstance(step.stage, Stage)
-        source, receipt = self.whole[step.reads]
-        parts = artifact.parts()
-        done = sum(part.inputs for part in parts)
-        self.progress.started(step.name, receipt.records, done)
         model = self.whole[step.model][0] if step.model else None
         engine = MeteredEngine(lambda: self.workshop.engine(model))
-        if done < receipt.records:
-            coming = islice(batches(source.records(step.stage.reads), step.stage), len(parts), None)
-            parts += self._work(step, artifact, engine, coming, done)
-        return self._receipt(
-            step,
-            (part.blob for part in parts),
-            total(part.spend for part in parts),
-            records=sum(part.records for part in parts),
-            counts=dict(sum((Counter(part.counts) for part in parts), Counter())),
-            figures={"shape": engine.shape.model_dump()},
-        )
-
-    def _work(
-        self, step: PlannedStage, artifact: Artifact, engine: MeteredEngine, coming: Iterator[Batch], done: int
-    ) -> Iterator[Part]:
-        assert isinstance(step.stage, Stage)
         judge = self.workshop.judge(step.stage, self.attempts.memory("verdicts"))
         ports = MeteredPorts(engine=engine, judge=judge, seed=self.seed)
         left: list[Batch] = []
         for made in worked(step.stage, self._until_stopped(coming, left), ports):
             done += 1
-            self.progress.advanced(step.name, done, engine.total.generated)
+            self.progress.advanced(step.name, done, engine.total)
             if made.whole:
-                yield artifact.write_part(made.number, made.records, made.inputs, made.spend, dict(made.counts))
+                artifact.write_part(made.number, made.records, made.inputs, made.spend, dict(made.counts), engine.shape)
         if left:
             raise InterruptedRunError("stopped after the last committed part; the same command goes on from there")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from tempfile import SpooledTemporaryFile
@@ -11,13 +12,14 @@ import zstandard
 from pydantic import Field, ValidationError, field_validator
 
 from dto_jobs.artifacts.store import Store
-from dto_jobs.core.cost import Spend
+from dto_jobs.core.cost import ModelShape, Spend
 from dto_jobs.core.records import Record
 from dto_jobs.errors import StoreError
 
 SCHEMA_VERSION = 2
 CHUNK = 1 << 20
 FILES = "content"
+NOTE = re.compile(r"part-(\d{5,})\.json")
 IN_MEMORY = 8 << 20
 """Bytes of a compressed part that wait in memory; what is longer waits on the disk."""
 Some = TypeVar("Some", bound=Record)
@@ -47,6 +49,8 @@ class Part(Record):
     records: int
     spend: Spend
     counts: dict[str, int] = Field(default={})
+    shape: ModelShape | None = None
+    """Of the model that made it."""
 
 
 class Receipt(Record):
@@ -122,8 +126,20 @@ class Artifact:
         name = self._note(number)
         return _parsed(self.store, name, Part) if self.store.exists(name) else None
 
+    def committed(self) -> dict[int, Part]:
+        """Return the committed parts by number, whatever is missing between them."""
+        names = (name.rpartition("/")[2] for name in self.store.names(f"{self.base}/part-"))
+        numbers = sorted(int(found[1]) for name in names if (found := NOTE.fullmatch(name)))
+        return {number: part for number in numbers if (part := self.part(number)) is not None}
+
     def write_part(
-        self, number: int, records: Iterable[Record], inputs: int, spend: Spend, counts: dict[str, int]
+        self,
+        number: int,
+        records: Iterable[Record],
+        inputs: int,
+        spend: Spend,
+        counts: dict[str, int],
+        shape: ModelShape | None = None,
     ) -> Part:
         """Commit a part: its records, then the note that makes it count. Return the part that stands.
 
@@ -135,7 +151,7 @@ class Artifact:
             blob = _blob(file, lambda digest: f"part-{number:05d}-{digest[:16]}.jsonl.zst")
             file.seek(0)
             self.store.write(f"{self.base}/{blob.name}", _chunks(file))
-        part = Part(blob=blob, inputs=inputs, records=kept, spend=spend, counts=counts)
+        part = Part(blob=blob, inputs=inputs, records=kept, spend=spend, counts=counts, shape=shape)
         if self.store.create(self._note(number), part.model_dump_json().encode()):
             return part
         standing = self.part(number)
@@ -147,16 +163,24 @@ class Artifact:
     def _note(self, number: int) -> str:
         return f"{self.base}/part-{number:05d}.json"
 
-    def records(self, kind: type[Some]) -> Iterator[Some]:
-        """Yield the records of a whole artifact, part by part, each verified before its first record is handed out."""
+    def records(self, kind: type[Some], wanted: Callable[[int], bool] = lambda _: True) -> Iterator[Some]:
+        """Yield the records of a whole artifact, part by part, each verified before its first record is handed out.
+
+        Those whose place in the artifact is not `wanted` are passed over unread.
+        """
         receipt = self.receipt()
         if receipt is None:
             raise StoreError(f"{self.base} has no receipt: it was never finished; run the stage again")
+        place = 0
         for blob in receipt.blobs:
-            if blob.name.endswith(".jsonl.zst"):
-                yield from self._lines(blob, kind)
+            if not blob.name.endswith(".jsonl.zst"):
+                continue
+            for line in self._lines(blob):
+                if wanted(place):
+                    yield _record(line, kind, blob.name)
+                place += 1
 
-    def _lines(self, blob: Blob, kind: type[Some]) -> Iterator[Some]:
+    def _lines(self, blob: Blob) -> Iterator[bytes]:
         with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             # Not `writelines`: it would look only afterwards whether all that should still be in memory.
             for chunk in self._verified(blob):
@@ -166,7 +190,7 @@ class Artifact:
                 pending = b""
                 while chunk := stream.read(CHUNK):
                     *lines, pending = (pending + chunk).split(b"\n")
-                    yield from (_record(line, kind, blob.name) for line in lines)
+                    yield from lines
 
     # Files
 

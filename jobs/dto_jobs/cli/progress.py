@@ -64,10 +64,10 @@ class TerminalProgress:
         """Show a new bar."""
         self._tasks[stage] = (self._bars.add_task(stage, total=total, completed=done, rate=""), monotonic())
 
-    def advanced(self, stage: str, done: int, tokens: int) -> None:
+    def advanced(self, stage: str, done: int, spend: Spend) -> None:
         """Move the bar."""
         task, start = self._tasks[stage]
-        rate = f"{amount(tokens / max(0.1, monotonic() - start))} tokens/s" if tokens else ""
+        rate = f"{amount(spend.generated / max(0.1, monotonic() - start))} tokens/s" if spend.generated else ""
         self._bars.update(task, completed=done, rate=rate)
 
     def noted(self, stage: str, figures: dict[str, float]) -> None:
@@ -98,11 +98,13 @@ class CalmProgress:
         self._last = monotonic()
         self.say(f"  {stage:<10} started" + (f", {done} of {total} done before" if done else ""))
 
-    def advanced(self, stage: str, done: int, tokens: int) -> None:
+    def advanced(self, stage: str, done: int, spend: Spend) -> None:
         """Say how far it is, if it has been quiet for long."""
         if self._quiet():
             total, start = self._totals[stage]
-            self.say(f"  {stage:<10} {done}/{total} · {amount(tokens / max(0.1, monotonic() - start))} tokens/s")
+            self.say(
+                f"  {stage:<10} {done}/{total} · {amount(spend.generated / max(0.1, monotonic() - start))} tokens/s"
+            )
 
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """Say where the trainer is, if it has been quiet for long."""
