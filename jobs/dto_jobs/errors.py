@@ -1,12 +1,16 @@
 """What can go wrong for a person, each with the exit code that `dto` ends with (documented in docs/cli.md)."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Retry = Literal["never", "application", "infrastructure"]
+"""Whether a stage that ended so is worth another try as it is, and on whose account: its own, which is small, or the machines'."""
 
 
 class DtoError(Exception):
     """Something a person can act on: what is wrong, where, and what to do."""
 
     exit_code: ClassVar[int] = 1
+    retry: ClassVar[Retry] = "never"
 
 
 class InvalidRunError(DtoError):
@@ -25,6 +29,7 @@ class StoreError(DtoError):
     """The artifact store cannot be read or written, or what it holds is damaged."""
 
     exit_code = 4
+    retry = "infrastructure"
 
 
 class RunConflictError(DtoError):
@@ -49,6 +54,7 @@ class EndpointError(DtoError):
     """A served model gives no answers that can be used: it is out of reach, or stayed busy or broken."""
 
     exit_code = 8
+    retry = "infrastructure"
 
 
 class UnreachableEndpointError(EndpointError):
@@ -67,7 +73,21 @@ class RefusedRequestError(InputError):
     """A served model refused what was asked, for good."""
 
 
+class OutOfMemoryError(DtoError):
+    """The machine's or the GPU's memory did not suffice; what was committed stays."""
+
+    exit_code = 9
+    retry = "application"
+
+
 class InterruptedRunError(DtoError):
     """A person stopped the run; what was committed stays."""
 
     exit_code = 130
+
+
+class StoppedStageError(InterruptedRunError):
+    """A stage was asked to end (SIGTERM), kept what was finished, and goes on from there when started again: no failure."""
+
+    exit_code = 75
+    retry = "infrastructure"

@@ -15,7 +15,8 @@ from dto_jobs.artifacts.store import Store
 from dto_jobs.core.records import Record
 from dto_jobs.errors import RunConflictError
 from dto_jobs.pipeline import BENCHMARKS, PROBLEMS
-from dto_jobs.plan import PlannedStage, plan
+from dto_jobs.plan import PlannedStage
+from dto_jobs.plan_file import planned
 from dto_jobs.problem_source import ProblemSource
 from dto_jobs.resource import DTORun
 from dto_jobs.runner import Progress, Runner
@@ -33,11 +34,18 @@ class LocalRun:
     folder: Path
     store: Store
     workshop: LocalWorkshop
+    uid: str = ""
+    """What tells the run from others of its name that share the store; a cluster has one for each."""
+
+    @property
+    def identity(self) -> str:
+        """The run's folder in the store: its uid, or where it has none its name."""
+        return self.uid or self.run.name
 
     @property
     def place(self) -> str:
         """Where the run's own objects are in the store."""
-        return f"runs/{self.run.name}"
+        return f"runs/{self.identity}"
 
     def sources(self) -> dict[str, Whole]:
         """Snapshot what the run reads from outside."""
@@ -59,20 +67,24 @@ class LocalRun:
 
     def planned(self, sources: dict[str, Whole]) -> tuple[PlannedStage, ...]:
         """Return the run's stages up to its `until`, named by content."""
-        keys = {name: receipt.key for name, (_, receipt) in sources.items()}
-        base = {"model": self.workshop.model_digest(), "engine": self.run.spec.engine.kind, "seed": self.run.spec.seed}
-        return plan(self.run.spec.stages, keys, base, self.run.spec.until)
+        digests = {name: receipt.key for name, (_, receipt) in sources.items()}
+        return planned(self.run, self.workshop.model_digest(), digests)
 
     def work(
         self, progress: Progress, stopping: Callable[[], bool], fresh: frozenset[str] = frozenset()
     ) -> dict[str, Whole]:
         """Run what is not there yet; the same call goes on where a killed one stopped."""
         with self.store.claim(self.place):
-            sources = self.sources()
-            self._settle(sources)
+            sources = self.settled()
             steps = self.planned(sources)
-            runner = Runner(Attempts(self.store, self.run.name), self.workshop, progress, self.run.spec.seed, stopping)
+            runner = Runner(Attempts(self.store, self.identity), self.workshop, progress, self.run.spec.seed, stopping)
             return runner.run(steps, sources, fresh)
+
+    def settled(self) -> dict[str, Whole]:
+        """Snapshot what the run reads, and note its file; RunConflictError where it was started with another."""
+        sources = self.sources()
+        self._settle(sources)
+        return sources
 
     def _settle(self, sources: dict[str, Whole]) -> None:
         """Note the run's file; refuse one that changed under its name."""

@@ -1,5 +1,6 @@
 """What an engine's work costs, counted where it passes through, and on whose account it was done."""
 
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +31,8 @@ class MeteredEngine:
         self.shape: ModelShape = engine.shape
         self.thinking: bool = engine.thinking
         self.continuous: bool = engine.continuous
-        self.total = Spend()
-        """All that was spent, seconds left out."""
+        self._total = Spend()
+        self._before = 0.0
         self._accounts: dict[int, Account] = {}
         self._nobody = self._account = Account()
         self._uncharged: deque[Spend] = deque()
@@ -58,12 +59,18 @@ class MeteredEngine:
         What nobody was charged for (a stage may hold no dialogues) goes with the input that is finished next.
         """
         account = self._accounts.pop(place, Account())
-        spend = total([*account.spends, *self._uncharged, Spend(seconds=self._seconds)])
+        seconds, self._seconds = self._seconds, 0.0
+        self._before += seconds
+        spend = total([*account.spends, *self._uncharged, held(seconds)])
         counts = account.counts + self._nobody.counts
         self._nobody = self._account = Account()
         self._uncharged.clear()
-        self._seconds = 0.0
         return spend, counts
+
+    @property
+    def total(self) -> Spend:
+        """All that was spent in this process."""
+        return self._total + held(self._before + self._seconds)
 
     def taken(self) -> Spend:
         """Return what was spent since the last call, whosever account it is on."""
@@ -117,7 +124,15 @@ class MeteredEngine:
 
     def _spend(self, spend: Spend) -> None:
         self._uncharged.append(spend)
-        self.total += spend
+        self._total += spend
+
+
+def held(seconds: float) -> Spend:
+    """Return what so much time takes: itself, and the time of the GPUs that this process holds."""
+    torch = sys.modules.get("torch")  # a process that has not loaded it holds none
+    gpus = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
+    # Feeding may for a moment have been counted before the engine's time around it.
+    return Spend(seconds=max(0.0, seconds), gpu_seconds=max(0.0, seconds) * gpus)
 
 
 @dataclass(frozen=True)

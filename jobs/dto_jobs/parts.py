@@ -84,28 +84,38 @@ def groups(stage: Stage) -> bool:
     return type(stage).group.__func__ is not Stage.group.__func__  # type: ignore[attr-defined] # a class method has it
 
 
-def worked(stage: Stage, coming: Iterator[Batch], ports: MeteredPorts) -> Iterator[Made]:
-    """Yield what has come of a part after each of its inputs, parts in order.
+def begun(batch: Batch) -> Made:
+    """Return what has come of a part that nobody has worked on."""
+    return Made(batch.number, len(batch.inputs))
+
+
+def worked(
+    stage: Stage, coming: Iterator[Batch], ports: MeteredPorts, begin: Callable[[Batch], Made] = begun
+) -> Iterator[Made]:
+    """Yield what has come of a part after each of its inputs, parts in order; `begin` tells what has come of it before.
 
     A continuous engine takes the inputs of all parts in one run, so that its batch never drains. Any other gets each part in
     a run by itself: the same requests in the same order, which give the same bits on resume.
     """
     runs = [coming] if ports.engine.continuous else ([batch] for batch in coming)
     for run in runs:
-        yield from _run(stage, run, ports)
+        yield from _run(stage, run, ports, begin)
 
 
-def _run(stage: Stage, coming: Iterable[Batch], ports: MeteredPorts) -> Iterator[Made]:
-    begun: deque[Made] = deque()
+def _run(
+    stage: Stage, coming: Iterable[Batch], ports: MeteredPorts, begin: Callable[[Batch], Made]
+) -> Iterator[Made]:
+    at_work: deque[Made] = deque()
 
     def inputs() -> Iterator[Any]:
         for batch in coming:
-            begun.append(Made(batch.number, len(batch.inputs)))
-            yield from batch.inputs
+            made = begin(batch)
+            at_work.append(made)
+            yield from batch.inputs[made.inputs :]
 
     for place, records in enumerate(stage.run(inputs(), ports)):
-        made = begun[0]
+        made = at_work[0]
         made.add(records, *ports.engine.settled(place))
         yield made
         if made.whole:
-            begun.popleft()
+            at_work.popleft()

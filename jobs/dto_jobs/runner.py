@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from dto_jobs.artifacts.artifact import Artifact, Blob, Receipt
 from dto_jobs.artifacts.attempts import Attempts, Whole
-from dto_jobs.core.cost import Spend, total
+from dto_jobs.artifacts.checkpoints import Checkpoints
+from dto_jobs.core.cost import ModelShape, Spend, total
 from dto_jobs.core.records import Pair
 from dto_jobs.errors import InterruptedRunError, StageFailedError
-from dto_jobs.metering import MeteredEngine, MeteredPorts
-from dto_jobs.parts import Batch, due, share, worked
+from dto_jobs.metering import MeteredEngine, MeteredPorts, held
+from dto_jobs.parts import Batch, Made, begun, due, groups, share, worked
 from dto_jobs.plan import WHOLE, PlannedStage, Shard, code_version, ready
 from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 
@@ -26,6 +27,9 @@ class Progress(Protocol):
 
     def advanced(self, stage: str, done: int, spend: Spend) -> None:
         """So many inputs are done in all, and so much was spent on the stage in this process."""
+
+    def committed(self, stage: str) -> None:
+        """A part is committed."""
 
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """The trainer logged a step."""
@@ -63,6 +67,8 @@ class Runner:
     seed: int
     stopping: Callable[[], bool] = lambda: False
     whole: dict[str, Whole] = field(default_factory=dict)
+    keep_checkpoints: bool = False
+    """Keep a training's checkpoints in the store, too: it may go on on another machine."""
 
     def run(
         self, steps: Sequence[PlannedStage], sources: dict[str, Whole], fresh: frozenset[str] = frozenset()
@@ -90,6 +96,8 @@ class Runner:
 
         Whoever finds all parts there writes the receipt: the same one, so it does not matter who is first.
         """
+        if (standing := artifact.receipt()) is not None:
+            return standing
         if isinstance(step.stage, ModelStage):
             return self._finish(step, artifact, self._make_model(step, artifact))
         self._make_parts(step, artifact, shard)
@@ -158,13 +166,38 @@ class Runner:
         judge = self.workshop.judge(step.stage, self.attempts.memory("verdicts"))
         ports = MeteredPorts(engine=engine, judge=judge, seed=self.seed)
         left: list[Batch] = []
-        for made in worked(step.stage, self._until_stopped(coming, left), ports):
-            done += 1
-            self.progress.advanced(step.name, done, engine.total)
-            if made.whole:
-                artifact.write_part(made.number, made.records, made.inputs, made.spend, dict(made.counts), engine.shape)
+        made: Made | None = None
+
+        def begin(batch: Batch) -> Made:
+            nonlocal done
+            before = self._draft(step.stage, artifact, batch) if engine.continuous else None
+            done += before.inputs if before else 0
+            return before or begun(batch)
+
+        try:
+            for made in worked(step.stage, self._until_stopped(coming, left), ports, begin):
+                done += 1
+                self.progress.advanced(step.name, done, engine.total)
+                if made.whole:
+                    self._commit(step, artifact, made, engine.shape)
+        except InterruptedRunError:
+            # Only where a part by itself promises nothing that one in two pieces does not.
+            if made is not None and not made.whole and engine.continuous and not groups(step.stage):
+                artifact.write_draft(made.number, made.records, made.inputs, made.spend, dict(made.counts))
+            raise
         if left:
             raise InterruptedRunError("stopped after the last committed part; the same command goes on from there")
+
+    def _commit(self, step: PlannedStage, artifact: Artifact, made: Made, shape: ModelShape) -> None:
+        artifact.write_part(made.number, made.records, made.inputs, made.spend, dict(made.counts), shape)
+        self.progress.committed(step.name)
+
+    def _draft(self, stage: Stage, artifact: Artifact, batch: Batch) -> Made | None:
+        found = artifact.draft(batch.number, stage.writes)
+        if found is None:
+            return None
+        part, records = found
+        return Made(batch.number, len(batch.inputs), part.inputs, list(records), part.spend, Counter(part.counts))
 
     def _until_stopped(self, coming: Iterator[Batch], left: list[Batch]) -> Iterator[Batch]:
         """Hand out parts; once asked to stop no more, so that those at work are finished and committed."""
@@ -180,9 +213,17 @@ class Runner:
         pairs = list(self.whole[step.reads][0].records(Pair))
         self.progress.started(step.name, None, 0)
         workspace = self.workshop.workspace(step.key)
-        trained = self.workshop.trainer().train(
-            pairs, step.stage, workspace, lambda figures: self.progress.noted(step.name, figures), self.seed
-        )
+        checkpoints = Checkpoints(artifact, workspace) if self.keep_checkpoints else None
+        if checkpoints:
+            checkpoints.restore()
+
+        def note(figures: dict[str, float]) -> None:
+            self.progress.noted(step.name, figures)
+            if checkpoints:
+                checkpoints.keep()
+
+        trained = self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
         blobs = artifact.write_files(trained.folder)
         self.workshop.clear(step.key)
-        return self._receipt(step, blobs, trained.spend, records=len(pairs), figures=trained.figures)
+        spend = trained.spend.model_copy(update={"gpu_seconds": held(trained.spend.seconds).gpu_seconds})
+        return self._receipt(step, blobs, spend, records=len(pairs), figures=trained.figures)

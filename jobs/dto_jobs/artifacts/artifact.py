@@ -146,11 +146,7 @@ class Artifact:
         Where several processes write one part, the first note stands and the others adopt it. The records are named
         by their content, so that no note can come to speak of another's records.
         """
-        with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-            kept = _compressed(records, file)
-            blob = _blob(file, lambda digest: f"part-{number:05d}-{digest[:16]}.jsonl.zst")
-            file.seek(0)
-            self.store.write(f"{self.base}/{blob.name}", _chunks(file))
+        blob, kept = self._write_records(f"part-{number:05d}", records)
         part = Part(blob=blob, inputs=inputs, records=kept, spend=spend, counts=counts, shape=shape)
         if self.store.create(self._note(number), part.model_dump_json().encode()):
             return part
@@ -159,6 +155,32 @@ class Artifact:
         if standing.blob.name != blob.name:
             self.store.delete(f"{self.base}/{blob.name}")
         return standing
+
+    def write_draft(  # noqa: PLR0917 - what a part is
+        self, number: int, records: Iterable[Record], inputs: int, spend: Spend, counts: dict[str, int]
+    ) -> None:
+        """Keep the beginning of a part that could not be finished: what came of its first `inputs` inputs."""
+        blob, kept = self._write_records(f"draft-{number:05d}", records)
+        draft = Part(blob=blob, inputs=inputs, records=kept, spend=spend, counts=counts)
+        self.store.write(f"{self.base}/draft-{number:05d}.json", [draft.model_dump_json().encode()])
+
+    def draft(self, number: int, kind: type[Some]) -> tuple[Part, list[Some]] | None:
+        """Return the beginning of a part and its records; None where none was kept, or not whole."""
+        name = f"{self.base}/draft-{number:05d}.json"
+        try:
+            draft = _parsed(self.store, name, Part) if self.store.exists(name) else None
+            return (draft, [_record(line, kind, name) for line in self._lines(draft.blob)]) if draft else None
+        except StoreError:
+            # A draft saves time; nothing depends on it.
+            return None
+
+    def _write_records(self, name: str, records: Iterable[Record]) -> tuple[Blob, int]:
+        with SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+            kept = _compressed(records, file)
+            blob = _blob(file, lambda digest: f"{name}-{digest[:16]}.jsonl.zst")
+            file.seek(0)
+            self.store.write(f"{self.base}/{blob.name}", _chunks(file))
+        return blob, kept
 
     def _note(self, number: int) -> str:
         return f"{self.base}/part-{number:05d}.json"

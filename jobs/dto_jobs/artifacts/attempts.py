@@ -33,13 +33,21 @@ class Attempts:
 
     def begun(self, step: PlannedStage, *, fresh: bool = False) -> Artifact:
         """Return the attempt to go on with: the latest if it is the step's and unfinished, else a new one."""
+        artifact = self.next(step, fresh=fresh)
+        self.begin(step, artifact)
+        return artifact
+
+    def next(self, step: PlannedStage, *, fresh: bool = False) -> Artifact:
+        """Return the attempt that `begun` would, and write nothing yet."""
         numbers = self._numbers(step.name)
         latest = f"{self._place(step.name)}/{max(numbers, default=0)}"
         if numbers and not fresh and self._key(latest) == step.key and not self._store.exists(f"{latest}/receipt.json"):
             return Artifact(self._store, latest)
-        base = f"{self._place(step.name)}/{max(numbers, default=0) + 1}"
-        self._store.write(f"{base}/attempt.json", [to_json({"key": step.key, "stage": step.name})])
-        return Artifact(self._store, base)
+        return Artifact(self._store, f"{self._place(step.name)}/{max(numbers, default=0) + 1}")
+
+    def begin(self, step: PlannedStage, artifact: Artifact) -> None:
+        """Note whose attempt it is; any number of processes may do so."""
+        self._store.write(f"{artifact.base}/attempt.json", [to_json({"key": step.key, "stage": step.name})])
 
     def finish(self, artifact: Artifact, receipt: Receipt) -> Receipt:
         """Commit the receipt, then make the artifact known to all runs; return the receipt that stands."""

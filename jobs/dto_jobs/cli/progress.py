@@ -70,6 +70,9 @@ class TerminalProgress:
         rate = f"{amount(spend.generated / max(0.1, monotonic() - start))} tokens/s" if spend.generated else ""
         self._bars.update(task, completed=done, rate=rate)
 
+    def committed(self, stage: str) -> None:
+        """Show nothing: the bar has moved."""
+
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """Show the trainer's step and loss."""
         task, _ = self._tasks[stage]
@@ -105,6 +108,9 @@ class CalmProgress:
             self.say(
                 f"  {stage:<10} {done}/{total} · {amount(spend.generated / max(0.1, monotonic() - start))} tokens/s"
             )
+
+    def committed(self, stage: str) -> None:
+        """Say nothing."""
 
     def noted(self, stage: str, figures: dict[str, float]) -> None:
         """Say where the trainer is, if it has been quiet for long."""

@@ -43,6 +43,8 @@ class Spend(Record):
     attention_flops: float = Field(default=0.0, ge=0)
     seconds: float = Field(default=0.0, ge=0)
     """Wall time of the engine or trainer."""
+    gpu_seconds: float = Field(default=0.0, ge=0)
+    """That time, once for each GPU that was held."""
 
     @property
     def flops(self) -> float:
