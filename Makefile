@@ -28,7 +28,8 @@ demo-traces: $(JOBS)/.ready ## Analyse real R1 traces with a 135M continuation m
 demo-model: $(JOBS)/.ready ## Build the embedded model from scratch (one core, deterministic)
 	$(JOBS)/python -m dto_jobs.demo.build
 
-test: unit engines ## Run every test tier
+test: unit services engines ## Run every test tier
+	@cat build/not-run 2>/dev/null || true
 
 browser: ## Install Chromium, which the report's tests open pages with, where that can be done
 	@command -v chromium >/dev/null && exit 0; \
@@ -41,7 +42,13 @@ unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests 
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
-	$(DEV)/python -m pytest -m "not engines"
+	$(DEV)/python -m pytest -m "not engines and not services"
+
+services: $(DEV)/.ready ## Tests against real services (MinIO, toxiproxy), built once from Go modules: minutes the first time
+	@echo "== tier services"
+	@rm -f build/not-run
+	@if command -v go >/dev/null; then tests/tools/build.sh minio toxiproxy && $(DEV)/python -m pytest -m "services and not engines"; \
+	else echo "NOT RUN: tier services: Go is not installed, and MinIO and toxiproxy are built from Go modules" | tee build/not-run; test "$${CI:-}" != true; fi
 
 engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
 	@echo "== tier engines"
@@ -78,4 +85,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: browser help init demo demo-traces demo-model test unit engines lint bench variants docs lock clean
+.PHONY: browser help init demo demo-traces demo-model test unit services engines lint bench variants docs lock clean

@@ -5,3 +5,5 @@ from hypothesis import settings
 # A deadline measures the machine: a busy one would fail what is right. Speed is `make bench`'s business.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+pytest_plugins = ["minio_service"]

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from dto_jobs import __version__
+from dto_jobs.artifacts.store import Store
 from dto_jobs.errors import DtoError, InterruptedRunError
 from dto_jobs.settings import store_from_environment
 
@@ -28,9 +29,14 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(help="Run file: a DTORun in YAML.", metavar="FILE")]
-StorePath = Annotated[
-    Path | None,
-    typer.Option("--store", help="Folder for artifacts (default: the run file's, $DTO_STORE, or ./dto-store)."),
+StoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="Folder or s3://bucket/prefix for artifacts (default: the run file's, $DTO_STORE, or ./dto-store). "
+        "S3 is reached by $DTO_S3_ENDPOINT with $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.",
+        metavar="STORE",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -85,7 +91,7 @@ def common(
 @app.command()
 def run(
     file: File,
-    store: StorePath = None,
+    store: StoreAddress = None,
     overrides: Overrides = None,
     until: Until = None,
     fresh_from: Annotated[
@@ -116,7 +122,7 @@ def validate(file: File, overrides: Overrides = None) -> None:
 
 @app.command()
 def plan(
-    file: File, store: StorePath = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False
+    file: File, store: StoreAddress = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False
 ) -> None:
     """Show what would run, and what is there already."""
     from dto_jobs.cli.planning import planned, table  # noqa: PLC0415 - keeps `dto --help` quick
@@ -129,7 +135,7 @@ def plan(
 
 
 @app.command()
-def runs(store: StorePath = None, *, as_json: Json = False) -> None:
+def runs(store: StoreAddress = None, *, as_json: Json = False) -> None:
     """List the runs of a store."""
     from dto_jobs.cli.planning import listed, runs_table  # noqa: PLC0415 - keeps `dto --help` quick
 
@@ -143,7 +149,7 @@ def runs(store: StorePath = None, *, as_json: Json = False) -> None:
 @app.command()
 def status(
     name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
-    store: StorePath = None,
+    store: StoreAddress = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -160,7 +166,7 @@ def status(
 @app.command()
 def report(
     name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
-    store: StorePath = None,
+    store: StoreAddress = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write (default: report.html beside the run's artifacts)."),
@@ -178,7 +184,7 @@ def inspect(
     problem: Annotated[
         str, typer.Argument(help="Id of a problem (p) or of one of its traces (p#2).", metavar="PROBLEM")
     ],
-    store: StorePath = None,
+    store: StoreAddress = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -229,8 +235,10 @@ def _until(until: str | None) -> list[str]:
     return [f"until={until}"] if until else []
 
 
-def _store(store: Path | None) -> Path:
-    return store or store_from_environment()
+def _store(address: str | None) -> Store:
+    from dto_jobs.artifacts.addresses import open_store  # noqa: PLC0415 - keeps `dto --help` quick
+
+    return open_store(address or store_from_environment())
 
 
 @contextmanager

@@ -1,20 +1,19 @@
 """`dto inspect`: one trace in the terminal, pattern by pattern."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
 from dto_jobs.artifacts.attempts import latest
-from dto_jobs.artifacts.folder import FolderStore
+from dto_jobs.artifacts.store import Store
 from dto_jobs.cli.lines import KIND_STYLES
 from dto_jobs.core.records import EndedTrace, PrunedTrace, SearchedTrace
 from dto_jobs.errors import InputError
 
 
-def found_traces(store: Path, run: str, problem: str) -> list[PrunedTrace]:
+def found_traces(store: Store, run: str, problem: str) -> list[PrunedTrace]:
     """Return the traces of a problem (or the one named), as far as the run has come with them."""
     traces = [trace for trace in _traces(store, run) if problem in {_id(trace), trace.ended.trace.response.problem.id}]
     if traces:
@@ -33,13 +32,12 @@ def _id(trace: PrunedTrace) -> str:
     return trace.ended.trace.response.id
 
 
-def _traces(store: Path, run: str) -> Iterator[PrunedTrace]:
-    folder = FolderStore(store)
-    if (pruned := latest(folder, run, "pruning")) is not None:
+def _traces(store: Store, run: str) -> Iterator[PrunedTrace]:
+    if (pruned := latest(store, run, "pruning")) is not None:
         yield from pruned.records(PrunedTrace)
-    elif (ended := latest(folder, run, "endings")) is not None:
+    elif (ended := latest(store, run, "endings")) is not None:
         yield from (PrunedTrace(ended=trace) for trace in ended.records(EndedTrace))
-    elif (searched := latest(folder, run, "exits")) is not None:
+    elif (searched := latest(store, run, "exits")) is not None:
         yield from (
             PrunedTrace(ended=EndedTrace(trace=trace, ending=None)) for trace in searched.records(SearchedTrace)
         )

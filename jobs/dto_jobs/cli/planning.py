@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.artifacts.attempts import Attempts, latest
-from dto_jobs.artifacts.folder import FolderStore
+from dto_jobs.artifacts.store import Store
 from dto_jobs.cli.progress import amount
 from dto_jobs.cli.running import opened
 from dto_jobs.errors import InputError
@@ -19,7 +19,7 @@ from dto_jobs.resource import STAGE_NAMES
 Row = dict[str, Any]
 
 
-def planned(file: Path, store: Path | None, overrides: list[str]) -> list[Row]:
+def planned(file: Path, store: str | Path | None, overrides: list[str]) -> list[Row]:
     """Return the stages of a run file, each with its content key and whether its artifact is there."""
     local = opened(file, store, overrides)
     attempts = Attempts(local.store, local.run.name)
@@ -39,17 +39,16 @@ def table(rows: list[Row]) -> Table:
     return shown
 
 
-def listed(store: Path) -> list[Row]:
+def listed(store: Store) -> list[Row]:
     """Return every run of a store with its phase and how many stages are done."""
-    folder = FolderStore(store)
-    names = sorted({name.split("/")[1] for name in folder.names("runs/") if name.endswith("/run.json")})
-    return [_summary(folder, name) for name in names]
+    names = sorted({name.split("/")[1] for name in store.names("runs/") if name.endswith("/run.json")})
+    return [_summary(store, name) for name in names]
 
 
-def _summary(folder: FolderStore, name: str) -> Row:
-    stages = _stages(folder, name)
+def _summary(store: Store, name: str) -> Row:
+    stages = _stages(store, name)
     done = [stage["stage"] for stage in stages if stage["state"] == "Succeeded"]
-    results = _json(folder, f"runs/{name}/results.json") or {}
+    results = _json(store, f"runs/{name}/results.json") or {}
     return {
         "name": name,
         "phase": "Succeeded" if results else "Unfinished",
@@ -74,27 +73,26 @@ def runs_table(rows: list[Row]) -> Table:
     return shown
 
 
-def run_status(store: Path, name: str) -> Row:
+def run_status(store: Store, name: str) -> Row:
     """Return a run's phase, stages and results."""
-    folder = FolderStore(store)
-    if not folder.exists(f"runs/{name}/run.json"):
+    if not store.exists(f"runs/{name}/run.json"):
         known = ", ".join(row["name"] for row in listed(store)) or "none"
-        raise InputError(f"there is no run {name!r} in {folder.address}; there are: {known}")
-    results = _json(folder, f"runs/{name}/results.json")
+        raise InputError(f"there is no run {name!r} in {store.address}; there are: {known}")
+    results = _json(store, f"runs/{name}/results.json")
     return {
         "name": name,
         "phase": "Succeeded" if results else "Unfinished",
-        "stages": _stages(folder, name),
+        "stages": _stages(store, name),
         "results": results,
     }
 
 
-def _stages(folder: FolderStore, name: str) -> list[Row]:
-    return [row for stage in STAGE_NAMES if (row := _stage(folder, name, stage))]
+def _stages(store: Store, name: str) -> list[Row]:
+    return [row for stage in STAGE_NAMES if (row := _stage(store, name, stage))]
 
 
-def _stage(folder: FolderStore, name: str, stage: str) -> Row | None:
-    artifact = latest(folder, name, stage)
+def _stage(store: Store, name: str, stage: str) -> Row | None:
+    artifact = latest(store, name, stage)
     receipt = artifact.receipt() if artifact else None
     if artifact is not None and receipt is not None:
         return {
@@ -104,18 +102,18 @@ def _stage(folder: FolderStore, name: str, stage: str) -> Row | None:
             "flops": receipt.spend.flops,
             "seconds": receipt.spend.seconds,
             "artifact": {
-                "uri": f"{folder.address}/{artifact.base}",
+                "uri": f"{store.address}/{artifact.base}",
                 "sha256": receipt.digest,
                 "bytes": sum(b.bytes for b in receipt.blobs),
             },
             "reused": not artifact.base.startswith(f"runs/{name}/"),
         }
     attempts = sorted(
-        {int(part) for path in folder.names(f"runs/{name}/{stage}/") if (part := path.split("/")[3]).isdigit()}
+        {int(part) for path in store.names(f"runs/{name}/{stage}/") if (part := path.split("/")[3]).isdigit()}
     )
     if not attempts:
         return None
-    parts = Artifact(folder, f"runs/{name}/{stage}/{attempts[-1]}").parts()
+    parts = Artifact(store, f"runs/{name}/{stage}/{attempts[-1]}").parts()
     return {
         "stage": stage,
         "state": "Unfinished",
@@ -149,5 +147,5 @@ def status_table(state: Row) -> Group:
     return Group(shown, Text(_headline(state["results"] or {})))
 
 
-def _json(folder: FolderStore, name: str) -> Row | None:
-    return json.loads(b"".join(folder.read(name))) if folder.exists(name) else None
+def _json(store: Store, name: str) -> Row | None:
+    return json.loads(b"".join(store.read(name))) if store.exists(name) else None

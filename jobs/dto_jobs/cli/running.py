@@ -8,38 +8,46 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from dto_jobs.artifacts.addresses import SCHEME, open_store
 from dto_jobs.artifacts.attempts import Attempts
 from dto_jobs.artifacts.folder import FolderStore
+from dto_jobs.artifacts.store import Store
 from dto_jobs.cli.progress import CalmProgress, TerminalProgress
 from dto_jobs.cli.summary import summary
 from dto_jobs.core.results import Results
 from dto_jobs.errors import InputError, InvalidRunError
 from dto_jobs.local_run import LocalRun
 from dto_jobs.outcome import results_of
-from dto_jobs.resource import STAGE_NAMES
+from dto_jobs.resource import STAGE_NAMES, Artifacts
 from dto_jobs.run_file import parse_run, read_run
 from dto_jobs.runner import Progress
-from dto_jobs.settings import store_from_environment
+from dto_jobs.settings import scratch_from_environment, store_from_environment
 from dto_jobs.workshop import LocalWorkshop
 
 
-def opened(file: Path, store: Path | None, overrides: list[str]) -> LocalRun:
-    """Return the run a file describes, its store chosen: the option, the run file's folder, or the environment's."""
+def opened(file: Path, store: str | Path | None, overrides: list[str]) -> LocalRun:
+    """Return the run a file describes, its store chosen: the option, the run file's bucket or folder, or the environment's."""
     run = read_run(file, overrides)
-    if run.spec.artifacts.bucket and store is None:
-        raise InvalidRunError(
-            "spec.artifacts.bucket: running here keeps artifacts in a folder so far; name one with --store FOLDER"
-        )
     folder = file.absolute().parent
-    own = run.spec.artifacts.folder
-    root = store or (folder / own if own else store_from_environment())
-    workshop = LocalWorkshop(run.spec.model, run.spec.engine, folder, root / "scratch")
-    return LocalRun(run, folder, FolderStore(root), workshop)
+    kept = open_store(
+        store or _own(run.spec.artifacts, folder) or store_from_environment(), run.spec.artifacts.endpoint
+    )
+    return LocalRun(run, folder, kept, LocalWorkshop(run.spec.model, run.spec.engine, folder, _scratch(kept)))
+
+
+def _own(artifacts: Artifacts, folder: Path) -> str | Path | None:
+    if artifacts.bucket:
+        return f"{SCHEME}{artifacts.bucket}/{artifacts.prefix}"
+    return folder / artifacts.folder if artifacts.folder else None
+
+
+def _scratch(store: Store) -> Path:
+    return Path(store.address) / "scratch" if isinstance(store, FolderStore) else scratch_from_environment()
 
 
 def run_file(
     file: Path,
-    store: Path | None,
+    store: str | Path | None,
     overrides: list[str],
     fresh_from: str | None,
     stopping: Callable[[], bool],
@@ -59,9 +67,7 @@ def run_file(
     local.store.write(f"{local.place}/results.json", [results.to_json().encode()])
     local.store.write(f"{local.place}/run.yaml", [_yaml(local).encode()])
     out.print(summary(results))
-    out.print(
-        f"report: {write_report(Path(local.store.address), local.run.name, None)}", highlight=False, soft_wrap=True
-    )
+    out.print(f"report: {write_report(local.store, local.run.name, None)}", highlight=False, soft_wrap=True)
     return results
 
 
@@ -78,21 +84,20 @@ def _yaml(local: LocalRun) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def write_report(store: Path, name: str, output: Path | None) -> Path:
+def write_report(store: Store, name: str, output: Path | None) -> str:
     """Write the HTML report of a run that has results; return where."""
     from dto_jobs.report.gathering import gathered  # noqa: PLC0415 - templates load only for a report
     from dto_jobs.report.page import render  # noqa: PLC0415 - likewise
 
-    folder = FolderStore(store)
     place = f"runs/{name}"
-    if not folder.exists(f"{place}/results.json"):
-        raise InputError(f"the run {name} in {folder.address} has no results yet; run it first: dto run FILE")
-    results = Results.model_validate_json(b"".join(folder.read(f"{place}/results.json")))
-    settings = b"".join(folder.read(f"{place}/run.yaml")).decode()
+    if not store.exists(f"{place}/results.json"):
+        raise InputError(f"the run {name} in {store.address} has no results yet; run it first: dto run FILE")
+    results = Results.model_validate_json(b"".join(store.read(f"{place}/results.json")))
+    settings = b"".join(store.read(f"{place}/run.yaml")).decode()
     run = parse_run(yaml.safe_load(settings), f"{place}/run.yaml")
-    page = render(gathered(folder, run, settings, results, f"Python {platform.python_version()}"))
+    page = render(gathered(store, run, settings, results, f"Python {platform.python_version()}"))
     if output is None:
-        folder.write(f"{place}/report.html", [page.encode()])
-        return store / place / "report.html"
+        store.write(f"{place}/report.html", [page.encode()])
+        return f"{store.address}/{place}/report.html"
     output.write_text(page, encoding="utf-8")
-    return output
+    return str(output)

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from dto_jobs.errors import InputError, MissingExtraError
+from dto_jobs.settings import cache_from_environment
 
 TINY_REASONER = "builtin:tiny-reasoner"
 SMOLLM2 = "builtin:smollm2-135m"
@@ -27,7 +28,7 @@ def resolve(source: str, base: Path) -> Path:
     if source == TINY_REASONER:
         return Path(str(files("dto_jobs.demo").joinpath("tiny-reasoner")))
     if source == SMOLLM2:
-        return _smollm2(_cache())
+        return _smollm2(cache_from_environment())
     if source.startswith("hf://"):
         return _from_hub(source)
     kind, colon, rest = source.partition(":")
@@ -91,11 +92,6 @@ def _digest(files: Iterable[Path]) -> str:
                 content.update(block)
         whole.update(f"{file.name}\0{content.hexdigest()}\n".encode())
     return whole.hexdigest()
-
-
-def _cache() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "dto"
 
 
 def _from_hub(source: str) -> Path:
