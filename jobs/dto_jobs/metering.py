@@ -51,7 +51,7 @@ class MeteredEngine:
     def pay(self, spend: Spend) -> None:
         """Put what another model took on the account that is charged."""
         self._account.spends.append(spend)
-        self.total += spend.model_copy(update={"seconds": 0.0})
+        self._total += spend.model_copy(update={"seconds": 0.0})
 
     def settled(self, place: int) -> tuple[Spend, Counter[str]]:
         """Close an input's account: return what is on it, and the seconds since an account was last closed.
@@ -61,7 +61,7 @@ class MeteredEngine:
         account = self._accounts.pop(place, Account())
         seconds, self._seconds = self._seconds, 0.0
         self._before += seconds
-        spend = total([*account.spends, *self._uncharged, held(seconds)])
+        spend = total([*account.spends, *self._nobody.spends, *self._uncharged, held(seconds)])
         counts = account.counts + self._nobody.counts
         self._nobody = self._account = Account()
         self._uncharged.clear()

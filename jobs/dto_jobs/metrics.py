@@ -23,7 +23,10 @@ class Metric:
 
 
 STAGE_INFO = Metric(
-    "dto_stage_info", "gauge", ("run", "stage", "attempt", "shard"), "1: which stage of which run this process works on."
+    "dto_stage_info",
+    "gauge",
+    ("run", "stage", "attempt", "shard"),
+    "1: which stage of which run this process works on.",
 )
 INPUTS = Metric("dto_stage_inputs", "gauge", ("stage",), "Inputs of this shard; absent until known.")
 INPUTS_DONE = Metric("dto_stage_inputs_done", "gauge", ("stage",), "Inputs done, those of earlier attempts included.")
@@ -41,12 +44,19 @@ TRAINING = {
     "step": Metric("dto_training_step", "gauge", ("stage",), "Optimizer steps done."),
     "steps": Metric("dto_training_steps", "gauge", ("stage",), "Optimizer steps in all."),
     "loss": Metric("dto_training_loss", "gauge", ("stage",), "Loss at the last logged step."),
-    "margin": Metric("dto_training_margin", "gauge", ("stage",), "Mean reward of chosen less that of rejected responses."),
+    "margin": Metric(
+        "dto_training_margin", "gauge", ("stage",), "Mean reward of chosen less that of rejected responses."
+    ),
     "rewardAccuracy": Metric(
-        "dto_training_reward_accuracy_ratio", "gauge", ("stage",), "Share of pairs whose chosen response has the higher reward."
+        "dto_training_reward_accuracy_ratio",
+        "gauge",
+        ("stage",),
+        "Share of pairs whose chosen response has the higher reward.",
     ),
     "learningRate": Metric("dto_training_learning_rate", "gauge", ("stage",), "Learning rate at the last logged step."),
-    "gradientNorm": Metric("dto_training_gradient_norm", "gauge", ("stage",), "Norm of the gradient before it was clipped."),
+    "gradientNorm": Metric(
+        "dto_training_gradient_norm", "gauge", ("stage",), "Norm of the gradient before it was clipped."
+    ),
 }
 """By the name of the trainer's figure."""
 

@@ -102,9 +102,7 @@ def worked(
         yield from _run(stage, run, ports, begin)
 
 
-def _run(
-    stage: Stage, coming: Iterable[Batch], ports: MeteredPorts, begin: Callable[[Batch], Made]
-) -> Iterator[Made]:
+def _run(stage: Stage, coming: Iterable[Batch], ports: MeteredPorts, begin: Callable[[Batch], Made]) -> Iterator[Made]:
     at_work: deque[Made] = deque()
 
     def inputs() -> Iterator[Any]:

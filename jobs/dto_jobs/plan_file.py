@@ -9,8 +9,6 @@ from dto_jobs.errors import InputError
 from dto_jobs.plan import PlannedStage, plan
 from dto_jobs.resource import DTORun
 
-SCHEMA_VERSION = 1
-
 
 class Entry(BaseModel):
     """A piece of a plan. Unknown fields are refused: a plan is read by the version that wrote it."""
@@ -44,7 +42,7 @@ class Step(Entry):
 class Plan(Entry):
     """A run's stages, linked and named, and the places of their artifacts."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     identity: str
     """The run's folder in the store: its uid on a cluster, its name elsewhere."""
     run: DTORun
@@ -63,7 +61,9 @@ class Plan(Entry):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
-            raise InputError(f"{where} holds no plan of this version: {place}: {first['msg']}; run dto preflight anew") from error
+            raise InputError(
+                f"{where} holds no plan of this version: {place}: {first['msg']}; run dto preflight anew"
+            ) from error
 
     def to_json(self) -> str:
         """Return the plan as its file's content."""

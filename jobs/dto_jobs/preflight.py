@@ -15,11 +15,12 @@ def preflight(local: LocalRun, fresh: frozenset[str] = frozenset()) -> Plan:
     `fresh` stages are computed anew in any case. The plan is kept in the store beside the run, too.
     """
     check_rights(local.store, local.place)
-    local.workshop.check(local.run.spec.stages, local.run.spec.until)
     sources = local.settled()
     attempts = Attempts(local.store, local.identity)
     steps = []
-    for step in local.planned(sources):
+    planned = local.planned(sources)
+    local.workshop.check({step.name for step in planned})
+    for step in planned:
         found = None if step.name in fresh else attempts.whole(step)
         artifact = found[0] if found else attempts.next(step, fresh=step.name in fresh)
         if found:
@@ -49,4 +50,6 @@ def check_rights(store: Store, place: str) -> None:
     found = b"".join(store.read(name)) if name in store.names(name) else b""
     store.delete(name)
     if found != content:
-        raise StoreError(f"{store.address} does not give back what was written to {name}; is something else writing there?")
+        raise StoreError(
+            f"{store.address} does not give back what was written to {name}; is something else writing there?"
+        )

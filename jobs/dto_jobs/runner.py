@@ -160,29 +160,30 @@ class Runner:
             self._work(step, artifact, chain([first], coming), done)
 
     def _work(self, step: PlannedStage, artifact: Artifact, coming: Iterator[Batch], done: int) -> None:
-        assert isinstance(step.stage, Stage)
+        stage = step.stage
+        assert isinstance(stage, Stage)
         model = self.whole[step.model][0] if step.model else None
         engine = MeteredEngine(lambda: self.workshop.engine(model))
-        judge = self.workshop.judge(step.stage, self.attempts.memory("verdicts"))
+        judge = self.workshop.judge(stage, self.attempts.memory("verdicts"))
         ports = MeteredPorts(engine=engine, judge=judge, seed=self.seed)
         left: list[Batch] = []
         made: Made | None = None
 
         def begin(batch: Batch) -> Made:
             nonlocal done
-            before = self._draft(step.stage, artifact, batch) if engine.continuous else None
+            before = self._draft(stage, artifact, batch) if engine.continuous else None
             done += before.inputs if before else 0
             return before or begun(batch)
 
         try:
-            for made in worked(step.stage, self._until_stopped(coming, left), ports, begin):
+            for made in worked(stage, self._until_stopped(coming, left), ports, begin):
                 done += 1
                 self.progress.advanced(step.name, done, engine.total)
                 if made.whole:
                     self._commit(step, artifact, made, engine.shape)
         except InterruptedRunError:
             # Only where a part by itself promises nothing that one in two pieces does not.
-            if made is not None and not made.whole and engine.continuous and not groups(step.stage):
+            if made is not None and not made.whole and engine.continuous and not groups(stage):
                 artifact.write_draft(made.number, made.records, made.inputs, made.spend, dict(made.counts))
             raise
         if left:

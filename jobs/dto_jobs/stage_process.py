@@ -6,7 +6,6 @@ killed at any moment and started again anywhere. docs/stage-contract.md is its c
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +41,9 @@ class StageProcess:
         """Make this shard's parts; return the receipt if all parts are there then, of whichever shard."""
         runner, step, artifact = self._prepared(progress, stopping)
         if isinstance(step.stage, ModelStage) and self.shard.count > 1:
-            raise InputError(f"{step.name} trains one model and cannot be cut into {self.shard.count} shards; run it as 0/1")
+            raise InputError(
+                f"{step.name} trains one model and cannot be cut into {self.shard.count} shards; run it as 0/1"
+            )
         runner.attempts.begin(step, artifact)
         return self._noted(runner, artifact, runner.make(step, artifact, self.shard))
 
@@ -135,7 +136,9 @@ def stopping_within(seconds: float, *, with_input: bool = False) -> Iterator[Cal
 
 
 def _stop_with_input() -> None:
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`, whose lock a thread that waits would hold when the interpreter ends.
+    while os.read(0, 1024):
+        """What is said is not for us; only its end is."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 

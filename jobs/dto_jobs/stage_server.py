@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from socketserver import ThreadingMixIn
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any
-from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -72,7 +72,13 @@ class StageState(Collector):
         """Return how far the process is, for a person who asks."""
         with self._lock:
             idle = round(monotonic() - self._moved, 1)
-            return {"stage": self.stage, "shard": self.shard, "done": self.done, "inputs": self.inputs, "idleSeconds": idle}
+            return {
+                "stage": self.stage,
+                "shard": self.shard,
+                "done": self.done,
+                "inputs": self.inputs,
+                "idleSeconds": idle,
+            }
 
     def samples(self) -> Iterator[Sample]:
         """Yield every sample there is."""

@@ -1,6 +1,7 @@
 """What a stage works with on this machine: the run's model in its engine, a judge, a trainer. Heavy libraries load on first use."""
 
 import shutil
+from collections.abc import Collection
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +44,11 @@ class LocalWorkshop:
         chosen = sorted((name, value) for name, value in choices.items() if value)
         plain = digest(self._base())
         return sha256(f"{plain}{chosen}".encode()).hexdigest() if chosen else plain
+
+    def check(self, names: Collection[str]) -> None:
+        """Make sure that what the named stages need of libraries is here, before anything is computed."""
+        if self._source.scripted is None and "training" in names:
+            require("trl", "train", "training")
 
     def engine(self, model: Artifact | None) -> Engine:
         """Return an engine with the run's model, or with the tuned one of an artifact."""

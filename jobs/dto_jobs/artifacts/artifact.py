@@ -156,7 +156,7 @@ class Artifact:
             self.store.delete(f"{self.base}/{blob.name}")
         return standing
 
-    def write_draft(  # noqa: PLR0917 - what a part is
+    def write_draft(
         self, number: int, records: Iterable[Record], inputs: int, spend: Spend, counts: dict[str, int]
     ) -> None:
         """Keep the beginning of a part that could not be finished: what came of its first `inputs` inputs."""

@@ -43,6 +43,17 @@ Overrides = Annotated[
     typer.Option("--set", help="Set a value of the run file: path=value. May be repeated.", metavar="PATH=VALUE"),
 ]
 Until = Annotated[str | None, typer.Option("--until", help="Last stage to run.", metavar="STAGE")]
+FreshFrom = Annotated[
+    str | None, typer.Option("--from", help="Compute this stage and all after it anew.", metavar="STAGE")
+]
+PlanName = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        help="The plan: a file, or store:NAME for one in the store, such as store:runs/my-run/plan.json (default: $DTO_PLAN).",
+        metavar="PLAN",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 AT_ONCE = "stopped at once; what was committed is kept, and the same command goes on from there"
@@ -94,8 +105,15 @@ def run(
     store: StoreAddress = None,
     overrides: Overrides = None,
     until: Until = None,
-    fresh_from: Annotated[
-        str | None, typer.Option("--from", help="Compute this stage and all after it anew.", metavar="STAGE")
+    fresh_from: FreshFrom = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="Make each stage by so many processes side by side, as a cluster does; 0: all in this process. "
+            "Default: 0 with a folder, 1 with a bucket.",
+        ),
     ] = None,
     *,
     as_json: Json = False,
@@ -105,7 +123,7 @@ def run(
 
     with stopping_softly() as stopping:
         results = run_file(
-            file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err
+            file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err, shards
         )
     if as_json:
         typer.echo(results.to_json())
@@ -132,6 +150,65 @@ def plan(
         typer.echo(json.dumps(rows))
     else:
         out.print(table(rows))
+
+
+@app.command()
+def preflight(
+    file: File,
+    store: StoreAddress = None,
+    overrides: Overrides = None,
+    until: Until = None,
+    fresh_from: FreshFrom = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write the plan to, beside the one in the store.")
+    ] = None,
+) -> None:
+    """Check model, problems, store and judge of a run file, and settle its plan: what a cluster does before any GPU."""
+    from dto_jobs.cli.staging import preflight_file  # noqa: PLC0415 - keeps `dto --help` quick
+
+    preflight_file(file, store, [*(overrides or ()), *_until(until)], fresh_from, output, out)
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(help="Stage of the plan.", metavar="NAME")],
+    store: StoreAddress = None,
+    plan: PlanName = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Which shard of how many, from 0 (default: $JOB_COMPLETION_INDEX of $DTO_SHARDS, or 0/1).",
+            metavar="I/N",
+        ),
+    ] = None,
+    attempt: Annotated[int | None, typer.Option(help="Which try this is (default: $DTO_ATTEMPT, or 1).")] = None,
+) -> None:
+    """Make a shard of one stage, as a pod does. Goes on after the last committed part; docs/stage-contract.md has the rest."""
+    from dto_jobs.cli.staging import run_stage, stage_options  # noqa: PLC0415 - keeps `dto --help` quick
+
+    run_stage(name, stage_options(store, plan, shard, attempt), out)
+
+
+@app.command()
+def collect(
+    name: Annotated[
+        str | None, typer.Argument(help="Stage of the plan; none for the run as a whole.", metavar="NAME")
+    ] = None,
+    store: StoreAddress = None,
+    plan: PlanName = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write a stage's receipt once its parts are there; without a stage, results and report of a run whose stages are done."""
+    from dto_jobs.cli.staging import collect_run, collect_stage, stage_options  # noqa: PLC0415 - keeps `dto --help` quick
+
+    options = stage_options(store, plan, None, None)
+    if name is not None:
+        collect_stage(name, options, err)
+        return
+    results = collect_run(options, out if not as_json else err)
+    if as_json:
+        typer.echo(results.to_json())
 
 
 @app.command()

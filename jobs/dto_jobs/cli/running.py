@@ -1,7 +1,7 @@
 """`dto run` and `dto report`: a run on this machine, its results in words, its report."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 
 from dto_jobs.artifacts.addresses import SCHEME, open_store
-from dto_jobs.artifacts.attempts import Attempts
+from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.artifacts.store import Store
 from dto_jobs.cli.progress import CalmProgress, TerminalProgress
@@ -18,7 +18,7 @@ from dto_jobs.core.results import Results
 from dto_jobs.errors import InputError, InvalidRunError
 from dto_jobs.local_run import LocalRun
 from dto_jobs.outcome import results_of
-from dto_jobs.resource import STAGE_NAMES, Artifacts
+from dto_jobs.resource import STAGE_NAMES, Artifacts, DTORun
 from dto_jobs.run_file import parse_run, read_run
 from dto_jobs.runner import Progress
 from dto_jobs.settings import scratch_from_environment, store_from_environment
@@ -32,7 +32,7 @@ def opened(file: Path, store: str | Path | None, overrides: list[str]) -> LocalR
     kept = open_store(
         store or _own(run.spec.artifacts, folder) or store_from_environment(), run.spec.artifacts.endpoint
     )
-    return LocalRun(run, folder, kept, LocalWorkshop(run.spec.model, run.spec.engine, folder, _scratch(kept)))
+    return LocalRun(run, folder, kept, LocalWorkshop(run.spec.model, run.spec.engine, folder, scratch(kept)))
 
 
 def _own(artifacts: Artifacts, folder: Path) -> str | Path | None:
@@ -41,37 +41,60 @@ def _own(artifacts: Artifacts, folder: Path) -> str | Path | None:
     return folder / artifacts.folder if artifacts.folder else None
 
 
-def _scratch(store: Store) -> Path:
+def scratch(store: Store) -> Path:
+    """Return the folder for what is only needed while working."""
     return Path(store.address) / "scratch" if isinstance(store, FolderStore) else scratch_from_environment()
 
 
-def run_file(
+def run_file(  # noqa: PLR0917 - the command's options
     file: Path,
     store: str | Path | None,
     overrides: list[str],
     fresh_from: str | None,
     stopping: Callable[[], bool],
     out: Console,
+    shards: int | None = None,
 ) -> Results:
-    """Run a file's stages, write results and report, and say what came of it."""
+    """Run a file's stages, write results and report, and say what came of it.
+
+    `shards` processes make each stage, or this one where it is 0; by default this one for a folder, one more for a bucket.
+    """
     local = opened(file, store, overrides)
+    fresh = fresh_stages(fresh_from)
+
+    def say(text: str) -> None:
+        out.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    say(f"{local.run.name}: artifacts in {local.store.address}")
+    processes = (0 if isinstance(local.store, FolderStore) else 1) if shards is None else shards
+    if processes:
+        from dto_jobs.process_run import ProcessRun  # noqa: PLC0415 - only such a run needs it
+
+        return conclude(
+            local.store, local.identity, local.run, ProcessRun(local, processes, say, stopping).work(fresh), out
+        )
     with ExitStack() as stack:
-        progress: Progress = CalmProgress(lambda text: out.print(text, highlight=False, soft_wrap=True))
+        progress: Progress = CalmProgress(say)
         if out.is_terminal:
             progress = stack.enter_context(TerminalProgress(out))
-        out.print(f"{local.run.name}: artifacts in {local.store.address}", highlight=False, soft_wrap=True)
-        whole = local.work(progress, stopping, _fresh(fresh_from))
-    attempts = Attempts(local.store, local.run.name)
+        whole = local.work(progress, stopping, fresh)
+    return conclude(local.store, local.identity, local.run, whole, out)
+
+
+def conclude(store: Store, identity: str, run: DTORun, whole: Mapping[str, Whole], out: Console) -> Results:
+    """Write results and report of a run whose stages are whole, and say what came of it."""
+    attempts = Attempts(store, identity)
     owned = frozenset(name for name, (artifact, _) in whole.items() if attempts.owns(artifact))
-    results = results_of(whole, local.run.spec.gate, owned)
-    local.store.write(f"{local.place}/results.json", [results.to_json().encode()])
-    local.store.write(f"{local.place}/run.yaml", [_yaml(local).encode()])
+    results = results_of(whole, run.spec.gate, owned)
+    store.write(f"runs/{identity}/results.json", [results.to_json().encode()])
+    store.write(f"runs/{identity}/run.yaml", [_yaml(run).encode()])
     out.print(summary(results))
-    out.print(f"report: {write_report(local.store, local.run.name, None)}", highlight=False, soft_wrap=True)
+    out.print(f"report: {write_report(store, identity, None)}", highlight=False, soft_wrap=True)
     return results
 
 
-def _fresh(stage: str | None) -> frozenset[str]:
+def fresh_stages(stage: str | None) -> frozenset[str]:
+    """Return a stage and all after it; none for none."""
     if stage is None:
         return frozenset()
     if stage not in STAGE_NAMES:
@@ -79,8 +102,8 @@ def _fresh(stage: str | None) -> frozenset[str]:
     return frozenset(STAGE_NAMES[STAGE_NAMES.index(stage) :])
 
 
-def _yaml(local: LocalRun) -> str:
-    content = local.run.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _yaml(run: DTORun) -> str:
+    content = run.model_dump(mode="json", by_alias=True, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

@@ -21,11 +21,19 @@ from dto_jobs.cli.running import conclude, fresh_stages, opened, scratch
 from dto_jobs.core.results import Results
 from dto_jobs.errors import InputError, InterruptedRunError, StoppedStageError
 from dto_jobs.outcome import whole_of
-from dto_jobs.plan import WHOLE, Shard
+from dto_jobs.plan import WHOLE, Shard, shard
 from dto_jobs.plan_file import Plan
 from dto_jobs.preflight import plan_name, preflight
 from dto_jobs.settings import store_from_environment
-from dto_jobs.stage_process import FROM_STORE, Several, StageProcess, figures, read_plan, receipt_note
+from dto_jobs.stage_process import (
+    FROM_STORE,
+    Several,
+    StageProcess,
+    figures,
+    read_plan,
+    receipt_note,
+    stopping_within,
+)
 from dto_jobs.stage_server import StageState, served
 from dto_jobs.surroundings import Surroundings, redacted, secrets, surroundings
 from dto_jobs.termination import StepNote, Termination
@@ -53,7 +61,6 @@ class LastWords:
             self.path.write_text(redacted(self.words.text(), self.hidden), encoding="utf-8")
         except OSError as error:
             sys.stderr.write(f"cannot write the termination message to {self.path}: {error.strerror}\n")
-
 
     def told(self, **more: object) -> None:
         """Take in what came to be known."""
@@ -108,9 +115,23 @@ class StageOptions:
     def last_words(self, stage: str) -> LastWords:
         """Return what is said if nothing more comes to be known."""
         words = Termination(
-            run="", stage=stage, attempt=self.around.attempt, shard=str(self.shard), state="failed", exit_code=1, message=""
+            run="",
+            stage=stage,
+            attempt=self.around.attempt,
+            shard=str(self.shard),
+            state="failed",
+            exit_code=1,
+            message="",
         )
         return LastWords(self.around.termination_log, words)
+
+
+def stage_options(store: str | None, plan: str | None, named: str | None, attempt: int | None) -> StageOptions:
+    """Return the options as they were given, and where they were not, as the environment has them."""
+    around = surroundings()
+    if attempt is not None:
+        around = around.model_copy(update={"attempt": attempt})
+    return StageOptions(around, store, plan, shard(named) if named else Shard(around.index, around.shards))
 
 
 def run_stage(name: str, options: StageOptions, out: Console) -> None:
@@ -144,7 +165,9 @@ def collect_stage(name: str, options: StageOptions, out: Console) -> None:
 def _done(last: LastWords, process: StageProcess, receipt: Receipt | None) -> None:
     name, shard = process.stage, process.shard
     if receipt is None:
-        last.write(state="done", exit_code=0, message=f"{name} {shard}: its parts are committed; other shards are at work")
+        last.write(
+            state="done", exit_code=0, message=f"{name} {shard}: its parts are committed; other shards are at work"
+        )
         return
     note = receipt_note(process.plan.step(name).artifact, receipt)
     message = f"{name}: {receipt.records:,} records in {note.parts} objects, {note.bytes:,} bytes"
@@ -163,7 +186,7 @@ def collect_run(options: StageOptions, out: Console) -> Results:
     return results
 
 
-def preflight_file(  # noqa: PLR0917 - the command's options
+def preflight_file(
     file: Path, store: str | None, overrides: list[str], fresh_from: str | None, output: Path | None, out: Console
 ) -> Plan:
     """Check a run file and settle its plan; write it to a file, too, where one is named."""
