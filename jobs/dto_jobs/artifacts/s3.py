@@ -68,26 +68,29 @@ class S3Store:
 
     def read(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes; where the connection breaks, go on from there in the same version of the object."""
+        with self._explained("read", name):
+            yield from self._streamed(name)
+
+    def _streamed(self, name: str) -> Iterator[bytes]:
         done, standstills = 0, 0
         conditions: dict[str, str | list[str] | tuple[str]] = {}
-        with self._explained("read", name):
-            for pause in pauses():
-                answer = self._client.get_object(self._bucket, self._prefix + name, done, request_headers=conditions)
-                conditions, size = {"If-Match": answer.headers["etag"]}, done + int(answer.headers["content-length"])
-                before = done
-                try:
-                    for chunk in answer.stream(CHUNK, decode_content=False):
-                        done += len(chunk)
-                        yield chunk
-                except AWAY:
-                    standstills = standstills + 1 if done == before else 0
-                    if standstills > STANDSTILLS:
-                        raise
-                finally:
-                    _let_go(answer)
-                if done >= size:
-                    return
-                time.sleep(pause)
+        for pause in pauses():
+            answer = self._client.get_object(self._bucket, self._prefix + name, done, request_headers=conditions)
+            conditions, size = {"If-Match": answer.headers["etag"]}, done + int(answer.headers["content-length"])
+            before = done
+            try:
+                for chunk in answer.stream(CHUNK, decode_content=False):
+                    done += len(chunk)
+                    yield chunk
+            except AWAY:
+                standstills = standstills + 1 if done == before else 0
+                if standstills > STANDSTILLS:
+                    raise
+            finally:
+                _let_go(answer)
+            if done >= size:
+                return
+            time.sleep(pause)
 
     def exists(self, name: str) -> bool:
         """Tell whether there is an object of this name."""
