@@ -19,7 +19,7 @@ def preflight(local: LocalRun, fresh: frozenset[str] = frozenset()) -> Plan:
     attempts = Attempts(local.store, local.identity)
     steps = []
     planned = local.planned(sources)
-    local.workshop.check({step.name for step in planned})
+    local.workshop.check(step.stage for step in planned)
     for step in planned:
         found = None if step.name in fresh else attempts.whole(step)
         artifact = found[0] if found else attempts.next(step, fresh=step.name in fresh)

@@ -1,5 +1,6 @@
 """What a stage's process is told by its environment: the contract with whoever starts it (docs/stage-contract.md)."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -52,7 +53,8 @@ def surroundings(environment: Mapping[str, str] = os.environ) -> Surroundings:
 def secrets(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the values of the environment that nobody may see, longest first."""
     found = {text for name, text in environment.items() if SECRET.search(name) and len(text) >= SHORTEST_SECRET}
-    return tuple(sorted(found, key=len, reverse=True))
+    # As they stand, and as they stand inside JSON.
+    return tuple(sorted({*found, *(json.dumps(text)[1:-1] for text in found)}, key=len, reverse=True))
 
 
 def redacted(text: str, hidden: tuple[str, ...]) -> str:

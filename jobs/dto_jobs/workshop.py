@@ -1,7 +1,7 @@
 """What a stage works with on this machine: the run's model in its engine, a judge, a trainer. Heavy libraries load on first use."""
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Iterable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,11 +11,14 @@ from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.errors import InputError, MissingExtraError
 from dto_jobs.judges import JudgeSource
 from dto_jobs.model_source import EngineSource, ModelSource
-from dto_jobs.stage import Engine, Judge, Memory, Stage, Trainer
+from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 from dto_jobs.stages.pruning import Pruning
 
 if TYPE_CHECKING:
     from dto_jobs.engines.judging import Chat
+
+CHECK_SECONDS = 30.0
+"""Patience with a served model that is only asked whether it is there."""
 
 
 class LocalWorkshop:
@@ -45,10 +48,17 @@ class LocalWorkshop:
         plain = digest(self._base())
         return sha256(f"{plain}{chosen}".encode()).hexdigest() if chosen else plain
 
-    def check(self, names: Collection[str]) -> None:
-        """Make sure that what the named stages need of libraries is here, before anything is computed."""
-        if self._source.scripted is None and "training" in names:
-            require("trl", "train", "training")
+    def check(self, stages: Iterable[Stage | ModelStage]) -> None:
+        """Make sure, before anything is computed, that what the stages need is here: libraries, and a judge that answers."""
+        for stage in stages:
+            if isinstance(stage, ModelStage) and self._source.scripted is None:
+                require("trl", "train", "training")
+            if isinstance(stage, Pruning) and stage.judge is not None and stage.judge.endpoint is not None:
+                require("openai", "jobs", "a judge")
+                from dto_jobs.engines.openai import Served  # noqa: PLC0415 - the client takes a second to import
+
+                patience = min(CHECK_SECONDS, stage.judge.endpoint.patience_seconds)
+                Served(stage.judge.endpoint.model_copy(update={"patience_seconds": patience})).context()
 
     def engine(self, model: Artifact | None) -> Engine:
         """Return an engine with the run's model, or with the tuned one of an artifact."""
