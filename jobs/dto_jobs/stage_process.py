@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
+from pydantic.alias_generators import to_camel
+
 from dto_jobs.artifacts.artifact import Artifact, Receipt
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.artifacts.store import Store
@@ -105,7 +107,7 @@ def receipt_note(artifact: str, receipt: Receipt) -> ReceiptNote:
 
 def figures(spend: Spend) -> dict[str, float]:
     """Return what was spent as a termination message tells it: what is not nothing."""
-    return {name: value for name, value in spend.model_dump(by_alias=True).items() if value}
+    return {to_camel(name): value for name, value in spend.model_dump().items() if value}
 
 
 @contextmanager

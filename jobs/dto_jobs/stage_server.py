@@ -20,7 +20,7 @@ from dto_jobs.core.cost import Spend
 from dto_jobs.metrics import INPUTS, INPUTS_DONE, PARTS, STAGE_INFO, TRAINING, Metric, Sample, spend_samples
 
 
-@dataclass
+@dataclass(eq=False)
 class StageState(Collector):
     """How far a stage's process is: hears its progress, and is asked by the server's thread."""
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from dto_jobs import __version__
 from dto_jobs.artifacts.store import Store
+from dto_jobs.causes import UnexpectedError, told
 from dto_jobs.errors import DtoError, InterruptedRunError
 from dto_jobs.settings import store_from_environment
 
@@ -70,13 +71,19 @@ def main() -> None:
     except DtoError as error:
         err.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True, style=None)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        err.print(AT_ONCE)
-        sys.exit(InterruptedRunError.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (dto … | head): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except (MemoryError, OSError, RuntimeError) as error:
+        known = told(error)
+        if isinstance(known, UnexpectedError):
+            raise
+        err.print(f"error: {known}", markup=False, highlight=False, soft_wrap=True, style=None)
+        sys.exit(known.exit_code)
+    except KeyboardInterrupt:
+        err.print(AT_ONCE)
+        sys.exit(InterruptedRunError.exit_code)
 
 
 def version(*, wanted: bool) -> None:
