@@ -4,12 +4,12 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
+import minio.time
 from minio import Minio, S3Error
 from minio.error import InvalidResponseError, ServerError
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
@@ -130,7 +130,8 @@ def _cause(error: S3Error, bucket: str, access: S3Access) -> str:
 def _skew(error: S3Error) -> str:
     """Return how far the clocks are apart, in words: the service says its time in every answer."""
     theirs = parsedate_to_datetime(error.response.headers["date"])
-    seconds = (datetime.now(UTC) - theirs).total_seconds()
+    # The SDK's clock is the one that its requests were signed by.
+    seconds = (minio.time.utcnow() - theirs).total_seconds()
     return f"{abs(seconds):,.0f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
