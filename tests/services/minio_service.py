@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from minio import Minio, MinioAdmin
 from minio.credentials import StaticProvider
+from minio.error import MinioException
 from service_process import Service, built, free_port
+from urllib3 import PoolManager
+from urllib3.exceptions import HTTPError
 
 ACCESS, SECRET = "tester-key", "tester-secret"
 
@@ -21,7 +24,8 @@ def answers(url: str, method: str = "GET", content: object = None) -> Any:
     data = json.dumps(content).encode() if content is not None else None
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        # A server that is starting may take a connection and never look at it again.
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return json.loads(answer.read() or b"null")
     except (OSError, urllib.error.URLError):
         return False
@@ -35,7 +39,7 @@ class MinioService(Service):
         self.endpoint = f"http://127.0.0.1:{self.port}"
         super().__init__(
             [built("minio") / "minio", "server", folder / "data", "--quiet", "--address", f"127.0.0.1:{self.port}"],
-            lambda: answers(f"{self.endpoint}/minio/health/ready") is None,
+            self._works,
             folder / "minio.log",
             MINIO_ROOT_USER=ACCESS,
             MINIO_ROOT_PASSWORD=SECRET,
@@ -44,6 +48,15 @@ class MinioService(Service):
             # Temporary folders lie on the disk that the system is on, which MinIO refuses otherwise.
             MINIO_CI_CD="1",
         )
+
+    def _works(self) -> bool:
+        # Its own health check says yes a while before it knows its users.
+        pool = PoolManager(timeout=5, retries=False)
+        try:
+            Minio(f"127.0.0.1:{self.port}", ACCESS, SECRET, secure=False, http_client=pool).list_buckets()
+        except (MinioException, HTTPError):
+            return False
+        return True
 
     def client(self) -> Minio:
         """Return a plain client of the SDK, with every right."""

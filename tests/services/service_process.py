@@ -52,7 +52,10 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it is ready; RuntimeError where it ends before that."""
+        """Start it and wait until it is ready; RuntimeError where it ends before that.
+
+        To be called in the main thread: the kernel ends the service with the thread that started it.
+        """
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

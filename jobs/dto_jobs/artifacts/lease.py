@@ -92,7 +92,7 @@ class Lease:
             self._put({"If-Match": self._etag}, released=True)
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._seconds / 3) and not self._lost:
+        while not self._ended.wait(self._seconds / 6) and not self._lost:
             # While the service is away nobody else can take the lease either.
             with suppress(MinioException, HTTPError):
                 self._lost = not self._put({"If-Match": self._etag})

@@ -8,6 +8,7 @@ from uuid import uuid4
 from minio import S3Error
 from minio.deleteobjects import DeleteObject
 from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from dto_jobs.artifacts.lease import Lease
 from dto_jobs.artifacts.s3_connection import AWAY, connected, explained, pauses
@@ -72,13 +73,13 @@ class S3Store:
             yield from self._streamed(name)
 
     def _streamed(self, name: str) -> Iterator[bytes]:
-        done, standstills = 0, 0
+        done, size, standstills = 0, 1, 0
         conditions: dict[str, str | list[str] | tuple[str]] = {}
         for pause in pauses():
             answer = self._client.get_object(self._bucket, self._prefix + name, done, request_headers=conditions)
-            conditions, size = {"If-Match": answer.headers["etag"]}, done + int(answer.headers["content-length"])
             before = done
             try:
+                conditions, size = _version(answer), done + int(answer.headers["content-length"])
                 for chunk in answer.stream(CHUNK, decode_content=False):
                     done += len(chunk)
                     yield chunk
@@ -158,6 +159,13 @@ class _Reader:
         data = b"".join(pieces)
         self._rest = data[size:]
         return data[:size]
+
+
+def _version(answer: BaseHTTPResponse) -> dict[str, str | list[str] | tuple[str]]:
+    """Return the condition to be answered from the same version of the object."""
+    if "etag" not in answer.headers:
+        raise ProtocolError("the connection broke within the head of an answer")
+    return {"If-Match": answer.headers["etag"]}
 
 
 def _let_go(answer: BaseHTTPResponse) -> None:

@@ -70,10 +70,10 @@ class PatientPool(PoolManager):
         for pause in pauses():
             # Within a file, the time limit is for each block that is sent: a slow link is no error as long as it moves.
             body = request.get("body")
-            sent = {**request, "body": BytesIO(body) if isinstance(body, bytes) else body, "retries": False}
+            sent = {**request, "body": BytesIO(body) if isinstance(body, bytes) and body else body, "retries": False}
             over = time.monotonic() + pause >= end
             try:
-                answer = super().urlopen(method, url, redirect=False, **sent)
+                answer = _whole(super().urlopen(method, url, redirect=False, **sent))
             except AWAY:
                 if over:
                     # What is asked next, such as to clear up, need not wait as long again.
@@ -86,6 +86,14 @@ class PatientPool(PoolManager):
                 answer.drain_conn()
             time.sleep(pause)
         raise AssertionError("pauses never end")
+
+
+def _whole(answer: BaseHTTPResponse) -> BaseHTTPResponse:
+    """Return an answer; ProtocolError where the connection broke within its head, which urllib3 takes for its end."""
+    if answer.status != 204 and not {"content-length", "transfer-encoding"} & {name.lower() for name in answer.headers}:
+        answer.close()
+        raise ProtocolError("the connection broke within the head of an answer")
+    return answer
 
 
 def pauses() -> Iterator[float]:
@@ -119,6 +127,7 @@ def _cause(error: S3Error, bucket: str, access: S3Access) -> str:
         "AccessDenied": f"the keys may not do that in the bucket {bucket!r}; "
         "a run needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
         "NoSuchKey": "no such object",
+        "PreconditionFailed": "it was replaced meanwhile; run the same command again",
         "XMinioAdminBucketQuotaExceeded": f"the quota of the bucket {bucket!r} is used up; {full}",
         "QuotaExceeded": f"the quota of the bucket {bucket!r} is used up; {full}",
         "XMinioStorageFull": f"{access.endpoint} has no space left; {full}",

@@ -12,7 +12,7 @@ from datetime import timedelta
 import minio.time
 import pytest
 
-from dto_jobs.artifacts import s3_connection
+from dto_jobs.artifacts import s3, s3_connection
 from dto_jobs.artifacts.addresses import open_store
 from dto_jobs.artifacts.artifact import Artifact, Receipt
 from dto_jobs.artifacts.lease import Lease
@@ -139,15 +139,13 @@ def test_a_server_that_dies_mid_write_and_comes_back_loses_nothing(own_minio, mo
     store = own_store(own_minio, monkeypatch)
     store.write("before", [b"committed"])
 
-    def back():
-        tries(6)
-        own_minio.start()
-
     def chunks():
         for number, chunk in enumerate(LONG):
-            if number == 2 * (STEP >> 20) + 3:
+            if number == (STEP >> 20) + 2:
                 own_minio.kill()
-                threading.Thread(target=back).start()
+            if number == 2 * (STEP >> 20) + 3:
+                tries(6)
+                own_minio.start()
             yield chunk
 
     store.write("big", chunks())
@@ -191,23 +189,28 @@ def test_a_read_goes_on_where_the_connection_broke(store, through, proxy):
     assert content(through, "big") == b"".join(LONG)
 
 
-def test_a_read_that_never_begins_ends_with_an_error(store, bucket, proxy, monkeypatch):
+@pytest.mark.parametrize("cut", [100, 400])
+def test_an_answer_that_is_cut_in_its_head_is_no_answer(store, bucket, proxy, monkeypatch, cut):
     monkeypatch.setattr(s3_connection, "FIRST_CONTACT", 0.5)
     through = open_store(f"s3://{bucket}/prefix", proxy.endpoint)
-    store.write("big", LONG)
-    proxy.add("limit_data", bytes=600)
+    store.write("a", [b"there"])
+    proxy.add("limit_data", bytes=cut)
     with pytest.raises(StoreError, match="could not be reached"):
-        content(through, "big")
+        content(through, "a")
 
 
-def test_an_object_replaced_while_it_is_read_is_an_error_not_a_mixture(store, through, proxy):
+def test_an_object_replaced_while_it_is_read_is_an_error_not_a_mixture(store, through, proxy, monkeypatch):
     store.write("big", LONG)
     proxy.add("limit_data", bytes=10 << 20)
-    reading = through.read("big")
-    next(reading)
-    store.write("big", reversed(LONG))
-    with pytest.raises(StoreError, match="cannot read big"):
-        list(reading)
+
+    def replacing():
+        yield 0.0
+        store.write("big", reversed(LONG))
+        yield 0.0
+
+    monkeypatch.setattr(s3, "pauses", replacing)
+    with pytest.raises(StoreError, match=r"cannot read big .*: it was replaced meanwhile"):
+        list(through.read("big"))
 
 
 def test_connections_that_are_reset_are_made_anew(store, through, proxy, tries):
