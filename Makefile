@@ -65,6 +65,10 @@ variants: $(JOBS)/.ready ## Compare ways to train on the demo's traces, five see
 
 docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_jobs.cli.reference .
+	$(DEV)/python -m dto_operator.api_reference docs/api.md
+
+manifests: $(DEV)/.ready ## Write the CRD, from the settings classes
+	$(DEV)/python -m dto_operator.crd manifests/crd.yaml
 
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
@@ -85,4 +89,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: browser help init demo demo-traces demo-model test unit services engines lint bench variants docs lock clean
+.PHONY: browser help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean

@@ -2,14 +2,8 @@
 
 from pydantic import Field
 
+from dto_jobs.cluster_names import SecretRef
 from dto_jobs.settings import Settings
-
-
-class SecretRef(Settings):
-    """A Kubernetes Secret in the run's namespace."""
-
-    name: str = Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-    """Name of the Secret."""
 
 
 class Endpoint(Settings):

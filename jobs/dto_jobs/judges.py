@@ -1,13 +1,22 @@
 """Where a judge's verdicts come from."""
 
-from pydantic import Field, model_validator
+from typing import ClassVar
+
+from pydantic import Field
 
 from dto_jobs.endpoint import Endpoint
+from dto_jobs.rules import Agreement, ExactlyOne
 from dto_jobs.settings import Settings
 
 
 class JudgeSource(Settings):
     """Who judges: a served model, or a second model in the same Job."""
+
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        ExactlyOne(
+            "name either an endpoint or a model; leave `judge` out to prune without a judge", ("endpoint", "model")
+        ),
+    )
 
     endpoint: Endpoint | None = None
     """A served model, asked by chat."""
@@ -19,9 +28,3 @@ class JudgeSource(Settings):
     """Room for a judge that thinks before it answers."""
     guided: bool = True
     """Ask for an answer that keeps to a JSON schema; false for an endpoint that refuses to be asked so."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "JudgeSource":
-        if (self.endpoint is None) == (self.model is None):
-            raise ValueError("name either an endpoint or a model; leave `judge` out to prune without a judge")
-        return self

@@ -1,9 +1,10 @@
 """Which model a run optimizes, and what runs it."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from dto_jobs.rules import Agreement, ExactlyOne, Rule, WithoutKeys
 from dto_jobs.settings import Settings
 
 
@@ -56,12 +57,31 @@ OWN_ARGUMENTS = {
     "enable_lora": "adapter",
 }
 """vLLM's arguments that have a field of their own."""
-LOADERS = {"load_format", "config_format", "tokenizer_mode", "model_loader_extra_config"}
+LOADERS = ("load_format", "config_format", "tokenizer_mode", "model_loader_extra_config")
 """Ways to load that could run a pickle or code that comes with the model."""
 
 
 class VllmEngine(Settings):
     """vLLM in this process. What is left out is vLLM's own choice for the machine."""
+
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        Rule(
+            "dataParallel: several copies of the model do not fit into one process; cut the stage into as many shards "
+            "(job.shards), each of which runs its own copy",
+            lambda engine: engine.data_parallel == 1,
+            "self.dataParallel == 1",
+        ),
+        Rule(
+            "maxBatchedTokens must be at least maxSequences: each sequence needs a token of every step",
+            lambda engine: (engine.max_batched_tokens or engine.max_sequences or 0) >= (engine.max_sequences or 0),
+            "!has(self.maxBatchedTokens) || !has(self.maxSequences) || self.maxBatchedTokens >= self.maxSequences",
+        ),
+        WithoutKeys(
+            "extra_arguments",
+            {name: f"has a field of its own: set {field}" for name, field in OWN_ARGUMENTS.items()}
+            | dict.fromkeys(LOADERS, "cannot be set: weights are loaded from safetensors alone"),
+        ),
+    )
 
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that share each layer of the model."""
@@ -89,25 +109,6 @@ class VllmEngine(Settings):
     extra_arguments: dict[str, Any] = Field(default={}, examples=[{"kv_cache_dtype": "fp8"}])
     """Further engine arguments of vLLM, by its own names (`kv_cache_dtype`, `pipeline_parallel_size`, `speculative_config` …)."""
 
-    @model_validator(mode="after")
-    def _possible(self) -> "VllmEngine":
-        if self.data_parallel > 1:
-            raise ValueError(
-                f"dataParallel: {self.data_parallel} copies of the model do not fit into one process; "
-                f"cut the stage into {self.data_parallel} shards, each of which runs its own copy"
-            )
-        if (self.max_batched_tokens or self.max_sequences or 0) < (self.max_sequences or 0):
-            raise ValueError(
-                f"maxBatchedTokens ({self.max_batched_tokens}) must be at least maxSequences ({self.max_sequences}): "
-                "each sequence needs a token of every step"
-            )
-        for name in self.extra_arguments:
-            if name in OWN_ARGUMENTS:
-                raise ValueError(f"extraArguments.{name} has a field of its own: set {OWN_ARGUMENTS[name]}")
-            if name in LOADERS:
-                raise ValueError(f"extraArguments.{name} cannot be set: weights are loaded from safetensors alone")
-        return self
-
 
 class ScriptedEngine(Settings):
     """A reasoner without weights that answers graded sums by rule: for tests of everything but a model."""
@@ -121,21 +122,16 @@ class ScriptedEngine(Settings):
 class EngineSource(Settings):
     """What completes texts; name exactly one."""
 
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        ExactlyOne("name exactly one engine, with its settings or {}; for example engine: {transformers: {}}"),
+    )
+
     transformers: TransformersEngine | None = None
     """transformers in this process."""
     vllm: VllmEngine | None = None
     """vLLM in this process: for GPUs; its build for CPUs works too."""
     scripted: ScriptedEngine | None = None
     """Answers by rule, no model."""
-
-    @model_validator(mode="after")
-    def _one_engine(self) -> "EngineSource":
-        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(named) != 1:
-            raise ValueError(
-                f"name exactly one engine, not {', '.join(named) or 'none'}; for example engine: {{transformers: {{}}}}"
-            )
-        return self
 
     @property
     def kind(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from dto_jobs.settings import Settings
 from dto_jobs.stage import ModelStage, Stage
@@ -52,7 +52,9 @@ class Pipeline(Settings):
 
     def links(self) -> Iterator[Link]:
         """Yield the stages as they are linked, first to last."""
-        first: Stage = Importing(source=self.rollout.imported) if self.rollout.imported else self.rollout
+        first: Stage = (
+            Importing(source=self.rollout.imported, job=self.rollout.job) if self.rollout.imported else self.rollout
+        )
         yield Link("rollout", first, PROBLEMS)
         yield Link("exits", self.exits, "rollout")
         yield Link("endings", self.endings, "exits")
@@ -61,3 +63,22 @@ class Pipeline(Settings):
         yield Link("training", self.training, "pairs")
         yield Link("baseline", self.evaluation, BENCHMARKS)
         yield Link("evaluation", self.evaluation, BENCHMARKS, model="training")
+
+
+def needed(links: list[Link], until: str | None) -> list[Link]:
+    """Return `until` and what it needs, in order; every link where there is no `until`."""
+    by_name = {link.name: link for link in links}
+    wanted: set[str] = set()
+    waiting = [until] if until else list(by_name)
+    while waiting:
+        link = by_name.get(waiting.pop())
+        if link is not None and link.name not in wanted:
+            wanted.add(link.name)
+            waiting += [need for need in (link.reads, link.model) if need]
+    return [link for link in links if link.name in wanted]
+
+
+STAGES_UNTIL: dict[str, list[str]] = {
+    name: [link.name for link in needed(list(Pipeline().links()), name)] for name in get_args(StageName)
+}
+"""What a run consists of that ends with a stage."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dto_jobs.errors import InputError
-from dto_jobs.pipeline import Link, Pipeline
+from dto_jobs.pipeline import Link, Pipeline, needed
 from dto_jobs.stage import ModelStage, Stage
 
 TELLING = {"analysis", "comparison", "estimate", "gate", "interval", "results", "statistics"}
@@ -82,24 +82,11 @@ def plan(
     """
     keys = dict(sources)
     planned: list[PlannedStage] = []
-    for link in _upto(list(pipeline.links()), until):
+    for link in needed(list(pipeline.links()), until):
         step = PlannedStage(link.name, link.stage, link.reads, link.model, content_key(link, keys, base))
         keys[step.name] = step.key
         planned.append(step)
     return tuple(planned)
-
-
-def _upto(links: list[Link], until: str | None) -> list[Link]:
-    """Keep `until` and what it needs."""
-    by_name = {link.name: link for link in links}
-    wanted: set[str] = set()
-    waiting = [until] if until else list(by_name)
-    while waiting:
-        link = by_name.get(waiting.pop())
-        if link is not None and link.name not in wanted:
-            wanted.add(link.name)
-            waiting += [need for need in (link.reads, link.model) if need]
-    return [link for link in links if link.name in wanted]
 
 
 def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Where a run's problems and logged traces come from."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from dto_jobs.rules import Agreement, Rule
 from dto_jobs.settings import Settings
 
 
@@ -18,8 +19,8 @@ class RowSource(Settings):
     """Column of the identity; by default `id`, `unique_id` or `question_id`, else the line number."""
     level: str | None = None
     """Column by which reports are sliced; by default `level`, `difficulty`, `category` or `subject`."""
-    filter: dict[str, str | tuple[str, ...]] = Field(default={}, examples=[{"level": ["4", "5"]}])
-    """Take rows only whose column has this value, or one of these."""
+    filter: dict[str, tuple[str, ...]] = Field(default={}, examples=[{"level": ["4", "5"]}])
+    """Take rows only whose column has one of these values."""
     skip: int = Field(default=0, ge=0)
     """Leave out so many rows first."""
     limit: int | None = Field(default=None, ge=1)
@@ -33,6 +34,14 @@ class RowSource(Settings):
 class ProblemSource(RowSource):
     """Problems with checkable answers: a file, a known benchmark, built-in problems, or written here."""
 
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        Rule(
+            "name a source or write problems inline, and not both; for example source: problems.jsonl",
+            lambda problems: (problems.source is None) == bool(problems.inline),
+            "has(self.source) != (self.inline.size() > 0)",
+        ),
+    )
+
     source: str | None = Field(
         default=None, min_length=1, examples=["problems.jsonl", "math500", "builtin:graded-sums"]
     )
@@ -45,12 +54,6 @@ class ProblemSource(RowSource):
     """Column of a multiple-choice question's options; by default `options` or `choices`, read by the grader `choice`."""
     ask_for_box: bool = True
     """Add the request for a boxed answer to questions that lack it; built-in problems are said as they are."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "ProblemSource":
-        if (self.source is None) == (not self.inline):
-            raise ValueError("name a source or write problems inline, and not both; for example source: problems.jsonl")
-        return self
 
 
 class TraceSource(RowSource):

@@ -1,6 +1,7 @@
 """Reading a run file: YAML to a DTORun, with errors that name the field, its value and the remedy."""
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -11,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from dto_jobs.errors import InputError, InvalidRunError
+from dto_jobs.json_form import from_yaml, json_form
 from dto_jobs.resource import DTORun
 
 
@@ -25,7 +27,8 @@ def read_run(path: Path, overrides: Sequence[str] = ()) -> DTORun:
 def parse_run(content: object, where: str) -> DTORun:
     """Return the run that parsed YAML describes."""
     try:
-        return DTORun.model_validate(content)
+        form = json.dumps(json_form(content, DTORun), default=str)
+        return DTORun.model_validate_json(form, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         problems = [_explained(detail) for detail in error.errors(include_url=False)]
         raise InvalidRunError(
@@ -43,7 +46,7 @@ def _content(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the run file {path}: {error}") from error
     try:
-        content = yaml.safe_load(text)
+        content = from_yaml(text)
     except yaml.YAMLError as error:
         raise InvalidRunError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
@@ -71,7 +74,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise InvalidRunError(f"--set {override}: {key} holds a single value, so nothing can be set inside it")
     try:
-        place[keys[-1]] = yaml.safe_load(text)
+        place[keys[-1]] = from_yaml(text)
     except yaml.YAMLError as error:
         raise InvalidRunError(f"--set {override}: the value is not valid YAML: {error}") from error
 
@@ -90,8 +93,9 @@ def _explained(detail: ErrorDetails) -> str:
         return f"{path}: required, but not there; add it"
     if kind == "literal_error":
         return f"{path}: {value} is not allowed; choose {context.get('expected', 'another value')}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{path}: {value}: {message[:1].lower()}{message[1:]}"
+    message = detail["msg"]
+    ours = message.removeprefix("Value error, ")
+    return f"{path}: {value}: {ours if ours != message else message[:1].lower() + message[1:]}"
 
 
 def field_path(location: Iterable[int | str]) -> str:

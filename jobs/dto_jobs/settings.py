@@ -3,17 +3,56 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from dto_jobs.rules import Agreement
+
+T = TypeVar("T")
 
 
 class Settings(BaseModel):
-    """A group of settings. Frozen, documented field by field; unknown fields are refused."""
+    """A group of settings. Frozen, documented field by field; unknown fields are refused.
+
+    What fields must agree on stands in `rules` and nowhere else: the cluster's schema is made from them too.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, use_attribute_docstrings=True
     )
+
+    rules: ClassVar[tuple[Agreement, ...]] = ()
+
+    @model_validator(mode="after")
+    def _keep_rules(self) -> Self:
+        broken = [wrong for rule in self.rules if (wrong := rule.broken(self))]
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    return _without_repetition(values, values)
+
+
+def _distinctly_named(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return _without_repetition(values, tuple(value.name for value in values))
+
+
+def _without_repetition(values: tuple[T, ...], keys: tuple[Any, ...]) -> tuple[T, ...]:
+    repeated = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated} is there twice; leave one out")
+    return values
+
+
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct), Field(json_schema_extra={"uniqueItems": True})]
+"""A list that says nothing twice."""
+
+Named = Annotated[tuple[T, ...], AfterValidator(_distinctly_named), Field(json_schema_extra={"uniqueBy": "name"})]
+"""A list of things that each have a name of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from pydantic import Field
+
 from dto_jobs.core.cost import ModelShape, Spend
 from dto_jobs.core.records import Pair, Record
 from dto_jobs.core.verdicts import Verdict
+from dto_jobs.job_settings import ShardedJobSettings, TrainingJobSettings
 from dto_jobs.settings import Settings
 
 
@@ -150,6 +153,10 @@ class Stage(Settings):
     part: ClassVar[int] = 512
     """Inputs whose outputs are committed together: what a killed stage loses at most."""
 
+    # Left out of every dump: results do not depend on it, so content keys must not either.
+    job: ShardedJobSettings = Field(default=ShardedJobSettings(), exclude=True)
+    """The stage's Jobs on a cluster; a run on one machine reads past it."""
+
     @classmethod
     def group(cls, record: Any) -> str | None:  # noqa: ANN401 - the stage's own input
         """Return what a record must stay together with in one part; None: with nothing."""
@@ -165,3 +172,6 @@ class ModelStage(Settings):
     """One step of a run that turns pairs into a model: its fields are its settings, the trainer does it."""
 
     reads: ClassVar[type[Record]] = Pair
+
+    job: TrainingJobSettings = Field(default=TrainingJobSettings(), exclude=True)
+    """The stage's Job on a cluster; a run on one machine reads past it."""

@@ -155,7 +155,7 @@ def chosen(rows: Iterable[Row], source: RowSource) -> Iterator[Row]:
 def _passes(row: Row, source: RowSource) -> bool:
     for column, wanted in source.filter.items():
         name = row.named(column, ()) or column
-        if row.text(name) not in ((wanted,) if isinstance(wanted, str) else wanted):
+        if row.text(name) not in wanted:
             return False
     return True
 

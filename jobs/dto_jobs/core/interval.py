@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import PlainSerializer
+from pydantic import ConfigDict, PlainSerializer
 
 from dto_jobs.core.records import Record
 
@@ -19,9 +19,14 @@ Figure = Annotated[float, PlainSerializer(rounded, when_used="json")]
 class Interval(Record):
     """A value and the interval around it; without bounds where a single cluster tells nothing of its spread."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     value: Figure
+    """The value."""
     low: Figure | None = None
+    """Lower bound, with 95 % confidence."""
     high: Figure | None = None
+    """Upper bound, with 95 % confidence."""
     n: int
     """Clusters it rests on."""
 

@@ -34,29 +34,41 @@ class LevelFigures(Settings):
     """One benchmark's level of the rollouts."""
 
     benchmark: str
+    """Benchmark."""
     level: str
+    """Level in it."""
     responses: int
+    """Responses."""
     accuracy: Figure
+    """Share of them that are right."""
     tokens: Figure
+    """Mean tokens."""
 
 
 class RolloutResults(Settings):
     """What the model answers before anything is optimized."""
 
     problems: int
+    """Problems."""
     responses: int
+    """Responses to them."""
     accuracy: Interval | None = None
+    """Share of responses that are right."""
     tokens: Interval | None = None
+    """Mean tokens per response."""
     unfinished: Figure
     """Share of responses cut by the token limit."""
     levels: tuple[LevelFigures, ...] = ()
+    """The same by benchmark and level."""
 
 
 class ExitResults(Settings):
     """Where thinking could have stopped."""
 
     traces: int
+    """Traces searched."""
     with_exit: int
+    """Those with an exit."""
     patterns: Figure
     """Mean patterns per trace."""
     kept: Figure
@@ -79,7 +91,9 @@ class Change(Settings):
     """A cost per trajectory before and after, as means over the same trajectories."""
 
     before: Figure
+    """Mean before."""
     after: Figure
+    """Mean after."""
     change: Interval | None = None
     """After / before - 1."""
 
@@ -88,7 +102,9 @@ class Trajectories(Settings):
     """Trajectories before and after their optimization."""
 
     tokens: Change
+    """Tokens."""
     flops: Change
+    """FLOPs, attention included."""
     attention_flops: Change
     """The part of the FLOPs that attention takes: it falls faster than the tokens do, and is no token saving."""
 
@@ -97,11 +113,13 @@ class Regime(Settings):
     """Traces that were right (compressed) or wrong (rescued), and what became of the trajectories themselves."""
 
     traces: int
+    """Traces."""
     optimized: int
     """Those with an optimized trajectory; the others stay as they were."""
     dropped: int
     """Patterns before the exit that were dropped as needless."""
     accuracy_before: Figure
+    """Share of them that were right."""
     accuracy_after: Figure
     """Share of all the regime's traces that are right after optimization."""
     correct_rate: Figure
@@ -116,40 +134,54 @@ class RegimeResults(Settings):
     """Both regimes, before any training: what optimizing did to the model's own trajectories."""
 
     right: Regime
+    """Traces that were right."""
     wrong: Regime
+    """Traces that were wrong."""
 
 
 class PairFigures(Settings):
     """Pairs of one kind."""
 
     pairs: int
+    """Pairs."""
     copies: int
     """Pairs as the trainer sees them, each counted as often as it is repeated."""
     problems: int
+    """Problems they are of."""
     chosen_tokens: Figure
+    """Mean tokens of the chosen."""
     rejected_tokens: Figure
+    """Mean tokens of the rejected."""
 
 
 class PairResults(Settings):
     """What the model is to learn from."""
 
     pairs: int
+    """Pairs."""
     copies: int
+    """Pairs as the trainer sees them, each counted as often as it is repeated."""
     problems: int
+    """Problems they are of."""
     kinds: dict[str, PairFigures]
+    """The same by kind."""
 
 
 class ModelFigures(Settings):
     """One model on one slice of the evaluation."""
 
     samples: int
+    """Answers."""
     accuracy: Interval
+    """Share of answers that are right."""
     tokens: Interval
+    """Mean tokens per answer."""
     tokens_correct: Figure | None = None
     """Mean tokens of correct answers; None where there are none."""
     flops: Figure
     """Mean FLOPs per answer, its prompt included and nothing cached."""
     attention_flops: Figure
+    """The part of them that attention takes."""
     truncated: Figure
     """Share of answers cut by the token limit."""
     rechecks: Figure
@@ -163,22 +195,31 @@ class Slice(Settings):
     """Base against tuned model on the same problems. An empty benchmark means all of its domain, an empty level all too."""
 
     benchmark: str
+    """Benchmark; empty for all of the domain."""
     level: str
+    """Level in it; empty for all."""
     domain: Domain = ""
     """In or out of the domain of the training problems, as the gate says; empty for everything together."""
     problems: int
+    """Problems."""
     base: ModelFigures
+    """The base model."""
     tuned: ModelFigures
+    """The tuned model."""
     accuracy_difference: Interval
+    """Accuracy of the tuned less that of the base, paired by problem."""
     accuracy_floor: Figure | None = None
     """The difference is at least this, with 95 % confidence (one-sided)."""
     accuracy_ceiling: Figure | None = None
     """The difference is at most this, with 95 % confidence for all benchmarks and levels together (one-sided, Bonferroni)."""
     token_change: Interval
+    """Tokens tuned / base - 1, paired by problem."""
     token_ceiling: Figure | None = None
     """The change is at most this, with 95 % confidence (one-sided)."""
     flops_change: Figure
+    """FLOPs tuned / base - 1."""
     attention_change: Figure
+    """FLOPs of attention, tuned / base - 1."""
     efficiency: Figure | None = None
     """(accuracy / base accuracy) / (tokens / base tokens); None where the base is never right."""
 
@@ -197,6 +238,7 @@ class EvaluationResults(Settings):
     """Base against tuned model: all problems first, then by domain, by benchmark and by level."""
 
     slices: tuple[Slice, ...] = Field(min_length=1)
+    """All problems first, then by domain, by benchmark and by level."""
     domain: Domain = "in"
     """Where all the benchmarks lie; empty where some lie in the domain of the training problems and some outside."""
     left_out: int = 0
@@ -223,13 +265,21 @@ class StageCost(Settings):
     """What one stage took."""
 
     flops: Figure
+    """FLOPs, attention included."""
     attention_flops: Figure
+    """The part of them that attention takes."""
     prompt_computed: int
+    """Prompt tokens computed."""
     prompt_cached: int
+    """Prompt tokens taken from a cache."""
     generated: int
+    """Tokens generated."""
     trained: int
+    """Tokens trained on."""
     judge_tokens: int
+    """Tokens of the judge, read and written."""
     seconds: Figure
+    """Seconds of work."""
     reused: bool = False
     """Its artifact was there already: an earlier run paid for it."""
 
@@ -238,7 +288,9 @@ class CostResults(Settings):
     """What the run took, and after how many answers it has paid for itself."""
 
     stages: dict[str, StageCost]
+    """By stage."""
     total: StageCost
+    """All stages together."""
     saved_flops_per_answer: Figure | None = None
     """Base less tuned; None without an evaluation."""
     break_even_answers: Figure | None = None
@@ -249,14 +301,19 @@ class Check(Settings):
     """One condition of the gate."""
 
     name: str
+    """What was checked."""
     passed: bool
+    """It holds, as far as it was judged."""
     judged: bool = True
     """False where nothing was evaluated that could tell: whether it passes then is a matter of the settings."""
     value: Figure | None = None
+    """What was measured."""
     bound: Figure | None = None
     """The one-sided bound of the value, which decides."""
     limit: Figure
+    """The gate's setting."""
     message: str
+    """The check in words."""
 
     @property
     def verdict(self) -> str:
@@ -268,7 +325,9 @@ class GateResults(Settings):
     """Whether the tuned model is accepted, and why. What was not judged is listed, and is no proof."""
 
     accepted: bool
+    """Every check passed."""
     checks: tuple[Check, ...]
+    """The checks."""
 
     @property
     def not_judged(self) -> tuple[Check, ...]:
@@ -280,13 +339,21 @@ class Results(Settings):
     """What a run found, as far as it went."""
 
     rollout: RolloutResults | None = None
+    """What the model answers before anything is optimized."""
     exits: ExitResults | None = None
+    """Where thinking could have stopped."""
     regimes: RegimeResults | None = None
+    """What optimizing did to the trajectories."""
     pairs: PairResults | None = None
+    """What the model was to learn from."""
     training: dict[str, Any] | None = None
+    """The trainer's figures."""
     evaluation: EvaluationResults | None = None
+    """Base against tuned model."""
     cost: CostResults | None = None
+    """What the run took, and when it has paid for itself."""
     gate: GateResults | None = None
+    """Whether the tuned model is accepted."""
 
     def to_json(self) -> str:
         """Return the results as JSON, as people and programs read them: camelCase, nothing that is absent."""

@@ -66,9 +66,9 @@ def test_a_boxed_answer_is_asked_for_once(written):
         ({"limit": 2}, "ab"),
         ({"skip": 1}, "bc"),
         ({"skip": 1, "limit": 1}, "b"),
-        ({"filter": {"level": "hard"}}, "bc"),
+        ({"filter": {"level": ["hard"]}}, "bc"),
         ({"filter": {"level": ["easy", "hard"], "answer": ["4", "6"]}}, "bc"),
-        ({"filter": {"level": "hard"}, "skip": 1}, "c"),
+        ({"filter": {"level": ["hard"]}, "skip": 1}, "c"),
     ],
 )
 def test_rows_are_filtered_then_skipped_then_limited(written, settings, ids):
@@ -83,7 +83,7 @@ def test_what_lies_behind_the_limit_is_not_read(written):
     ("rows", "settings", "words"),
     [
         ([], {}, ["set.jsonl holds no problems", "at least one"]),
-        (ROWS, {"filter": {"level": "none"}}, ["no problems", "`filter`"]),
+        (ROWS, {"filter": {"level": ["none"]}}, ["no problems", "`filter`"]),
         (ROWS, {"skip": 9}, ["no problems", "`skip`"]),
         ([ROWS[0], "{broken"], {}, ["set.jsonl:2", "not JSON"]),
         (
@@ -94,7 +94,7 @@ def test_what_lies_behind_the_limit_is_not_read(written):
         ([{"problem": "1+1"}], {}, ["set.jsonl:1", "no column for the answer", "problem", "`answer:`"]),
         ([{}], {}, ["set.jsonl:1", "there are none"]),
         (ROWS, {"prompt": "frage"}, ["set.jsonl:1", "no column 'frage'", "id, problem, answer, level"]),
-        (ROWS, {"filter": {"stufe": "1"}}, ["set.jsonl:1", "no column 'stufe'"]),
+        (ROWS, {"filter": {"stufe": ["1"]}}, ["set.jsonl:1", "no column 'stufe'"]),
         ([{"problem": "1+1", "answer": " "}], {}, ["set.jsonl:1", "'answer' is empty", "skipUnanswered"]),
         ([{"problem": "1+1", "answer": None}], {}, ["set.jsonl:1", "'answer' is empty"]),
         ([{"problem": "", "answer": "2"}], {}, ["set.jsonl:1", "'problem' is empty"]),
