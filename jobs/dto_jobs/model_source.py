@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from dto_jobs.endpoint import Endpoint
 from dto_jobs.rules import Agreement, ExactlyOne, Rule, WithoutKeys
 from dto_jobs.settings import Settings
 
@@ -110,6 +111,20 @@ class VllmEngine(Settings):
     """Further engine arguments of vLLM, by its own names (`kv_cache_dtype`, `pipeline_parallel_size`, `speculative_config` …)."""
 
 
+class OpenaiEngine(Endpoint):
+    """A served model behind an OpenAI-compatible endpoint (completions), such as a vLLM deployment that runs share.
+
+    Configuration and tokenizer of the served model come from `spec.model.source`, which needs no weights for that. The
+    endpoint serves the base model only, so a run that uses it ends before the tuned model is evaluated.
+    """
+
+    context: int | None = Field(default=None, ge=8)
+    """Most tokens of prompt and completion together; what the endpoint says, or the model's own limit, if absent or smaller."""
+    extensions: bool = True
+    """The endpoint takes vLLM's own fields (special marks kept in answers, sampling untouched by the model's defaults). False
+    for servers that refuse them: marks such as `</think>` must then be plain text to them."""
+
+
 class ScriptedEngine(Settings):
     """A reasoner without weights that answers graded sums by rule: for tests of everything but a model."""
 
@@ -130,6 +145,8 @@ class EngineSource(Settings):
     """transformers in this process."""
     vllm: VllmEngine | None = None
     """vLLM in this process: for GPUs; its build for CPUs works too."""
+    openai: OpenaiEngine | None = None
+    """A model that is served elsewhere."""
     scripted: ScriptedEngine | None = None
     """Answers by rule, no model."""
 

@@ -13,7 +13,18 @@ from dto_jobs.errors import InputError
 from dto_jobs.pipeline import Link, Pipeline, needed
 from dto_jobs.stage import ModelStage, Stage
 
-TELLING = {"analysis", "comparison", "estimate", "gate", "interval", "results", "statistics"}
+TELLING = {
+    "analysis",
+    "audits",
+    "comparison",
+    "cut_audit",
+    "estimate",
+    "gate",
+    "interval",
+    "judge_audit",
+    "results",
+    "statistics",
+}
 """Modules of the core that tell what came of a run, and have no part in making it."""
 TRAINING = {"log_probabilities", "simpo"}
 """Modules of the engines that only a training runs."""

@@ -87,6 +87,12 @@ class Spec(Settings):
             lambda spec: spec.queue_policy == "PerStage" or spec.queue_name is not None,
             "self.queuePolicy == 'PerStage' || has(self.queueName)",
         ),
+        Rule(
+            "engine.openai serves the base model only, so the tuned one cannot be evaluated; set until to pairs (analysis), "
+            "training or baseline, or name another engine",
+            lambda spec: spec.engine.openai is None or spec.until not in {None, "evaluation"},
+            "!has(self.engine) || !has(self.engine.openai) || (has(self.until) && self.until != 'evaluation')",
+        ),
     )
 
     model: ModelSource

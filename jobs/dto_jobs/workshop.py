@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dto_jobs.artifacts.artifact import Artifact
+from dto_jobs.endpoint import Endpoint
 from dto_jobs.errors import InputError, MissingExtraError
 from dto_jobs.judges import JudgeSource
-from dto_jobs.model_source import EngineSource, ModelSource
+from dto_jobs.model_source import EngineSource, ModelSource, OpenaiEngine
 from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 from dto_jobs.stages.pruning import Pruning
 
@@ -35,6 +36,8 @@ class LocalWorkshop:
         """Return what tells the run's model from any other: its files, and the settings that change what it answers."""
         if self._source.scripted is not None:
             return f"scripted:{self._model.source}"
+        if self._source.openai is not None:
+            return self._served_digest(self._source.openai)
         from dto_jobs.engines.model_sources import adapter_digest, digest  # noqa: PLC0415 - only where a model is there
 
         adapter = self._adapter()
@@ -50,15 +53,20 @@ class LocalWorkshop:
 
     def check(self, stages: Iterable[Stage | ModelStage]) -> None:
         """Make sure, before anything is computed, that what the stages need is here: libraries, and a judge that answers."""
+        if self._source.openai is not None:
+            _ask(self._source.openai, "the engine openai")
         for stage in stages:
             if isinstance(stage, ModelStage) and self._source.scripted is None:
                 require("trl", "train", "training")
             if isinstance(stage, Pruning) and stage.judge is not None and stage.judge.endpoint is not None:
-                require("openai", "jobs", "a judge")
-                from dto_jobs.engines.openai import Served  # noqa: PLC0415 - the client takes a second to import
+                _ask(stage.judge.endpoint, "a judge")
 
-                patience = min(CHECK_SECONDS, stage.judge.endpoint.patience_seconds)
-                Served(stage.judge.endpoint.model_copy(update={"patience_seconds": patience})).context()
+    def _served_digest(self, endpoint: OpenaiEngine) -> str:
+        """Return a digest of what is known here of a served model: its name there, configuration, tokenizer and template."""
+        from dto_jobs.engines.model_sources import outline_digest  # noqa: PLC0415 - as its sibling
+
+        known = [endpoint.model, self._model.chat_template or "", outline_digest(self._base(weights=False))]
+        return sha256(repr(known).encode()).hexdigest()
 
     def engine(self, model: Artifact | None) -> Engine:
         """Return an engine with the run's model, or with the tuned one of an artifact."""
@@ -81,8 +89,19 @@ class LocalWorkshop:
 
             scripted = self._source.scripted
             return SumsReasoner(delay_seconds=scripted.delay_seconds, continuous=scripted.continuous)
+        if self._source.openai is not None:
+            return self._served(self._source.openai, model)
         folder = self._fetched(model) if model else self._base()
         return self._loaded(folder, self._model, None if model else self._adapter())
+
+    def _served(self, endpoint: OpenaiEngine, model: Artifact | None) -> Engine:
+        if model is not None:
+            raise InputError("spec.engine.openai serves the base model only; set spec.until to baseline or earlier")
+        require("openai", "jobs", "the engine openai")
+        require("transformers", "train", "the tokenizer of a served model")
+        from dto_jobs.engines import served  # noqa: PLC0415 - takes seconds to import
+
+        return served.load(self._base(weights=False), endpoint, self._model)
 
     def _loaded(self, folder: Path, source: ModelSource, adapter: Path | None = None) -> Engine:
         if self._source.vllm is not None:
@@ -112,8 +131,11 @@ class LocalWorkshop:
 
         if source.endpoint is not None:
             return judging.ServedChat(openai.Served(source.endpoint), f"{source.endpoint.url} {source.endpoint.model}")
-        if self._source.scripted is not None:
-            raise InputError("spec.stages.pruning.judge.model: the scripted engine runs no models; name an endpoint")
+        if self._source.scripted is not None or self._source.openai is not None:
+            raise InputError(
+                f"spec.stages.pruning.judge.model: the engine {self._source.kind} opens no second model; "
+                "name the judge's endpoint instead"
+            )
         from dto_jobs.engines.model_sources import digest, resolve  # noqa: PLC0415 - may need a hub client
 
         assert source.model is not None
@@ -147,10 +169,10 @@ class LocalWorkshop:
         """Remove that folder."""
         shutil.rmtree(self._scratch / "training" / key[:16], ignore_errors=True)
 
-    def _base(self) -> Path:
+    def _base(self, *, weights: bool = True) -> Path:
         from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
 
-        return resolve(self._model.source, self._folder)
+        return resolve(self._model.source, self._folder, weights=weights)
 
     def _adapter(self) -> Path | None:
         from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
@@ -167,6 +189,15 @@ class LocalWorkshop:
             model.fetch_files(partial)
             partial.rename(folder)
         return folder
+
+
+def _ask(endpoint: Endpoint, what: str) -> None:
+    """Raise what an endpoint says if it is out of reach, or does not serve the model."""
+    require("openai", "jobs", what)
+    from dto_jobs.engines.openai import Served  # noqa: PLC0415 - the client takes a second to import
+
+    patience = min(CHECK_SECONDS, endpoint.patience_seconds)
+    Served(endpoint.model_copy(update={"patience_seconds": patience})).context()
 
 
 def require(module: str, extra: str, what: str) -> None:

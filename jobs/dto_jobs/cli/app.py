@@ -283,6 +283,50 @@ def inspect(
         show(traces, out)
 
 
+@app.command(name="judge-audit")
+def judge_audit(
+    name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
+    store: StoreAddress = None,
+    judges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--judge",
+            help="Settings of a judge, as in spec.stages.pruning.judge: '{model: SOURCE}'. May be repeated. Default: the run's.",
+            metavar="YAML",
+        ),
+    ] = None,
+    traces: Annotated[int, typer.Option("--traces", min=1, help="Traces looked at.")] = 20,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure judges: their verdicts against sampling without each pattern, and against each other."""
+    from dto_jobs.cli.auditing import audit_judges, judge_table  # noqa: PLC0415 - keeps `dto --help` quick
+
+    found = audit_judges(_store(store), name, judges or (), traces, err if as_json else out)
+    if as_json:
+        typer.echo(found.model_dump_json(by_alias=True))
+    else:
+        out.print(judge_table(found))
+
+
+@app.command(name="segment-audit")
+def segment_audit(
+    name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
+    store: StoreAddress = None,
+    traces: Annotated[int, typer.Option("--traces", min=1, help="Traces looked at.")] = 50,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure how far exits and savings depend on where traces are cut: cues, structure, random cuts."""
+    from dto_jobs.cli.auditing import audit_cuts, cut_table  # noqa: PLC0415 - keeps `dto --help` quick
+
+    found = audit_cuts(_store(store), name, traces, err if as_json else out)
+    if as_json:
+        typer.echo(found.model_dump_json(by_alias=True))
+    else:
+        out.print(cut_table(found))
+
+
 @app.command()
 def segment(
     file: Annotated[Path, typer.Argument(help="JSONL with one trace per line; - for standard input.", metavar="FILE")],

@@ -5,9 +5,12 @@ pattern) therefore brings its own separation, and joining the patterns gives bac
 """
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from hashlib import sha256
+from itertools import chain, pairwise, repeat
+from random import Random
 from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field
@@ -32,9 +35,10 @@ Words = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S")]
 class Segmentation(Settings):
     """How thinking is cut into patterns."""
 
-    strategy: Literal["cues", "structure"] = "cues"
+    strategy: Literal["cues", "structure", "random"] = "cues"
     """`cues` cuts where a phrase such as "Wait" or "Alternatively" starts a paragraph or a sentence, and at structure
-    where cues are rare; `structure` groups paragraphs to blocks and looks at no words."""
+    where cues are rare; `structure` groups paragraphs to blocks and looks at no words; `random`, a control for audits, cuts
+    as many patterns as `cues` would, between any two words."""
     languages: tuple[Language, ...] = ("en", "zh")
     """Languages whose cues are looked for."""
     extra_cues: dict[str, tuple[Words, ...]] = Field(default={})
@@ -92,11 +96,14 @@ def segment(thinking: str, settings: Segmentation = DEFAULTS) -> tuple[Pattern, 
     """Cut thinking into patterns, at most `max_patterns` and none empty: joined they are the text again."""
     if not thinking:
         return ()
+    if settings.strategy == "random":
+        return _at_random(thinking, len(segment(thinking, settings.model_copy(update={"strategy": "cues"}))))
     pieces = _without_short(_pieces(thinking, settings), settings)
     kept = _at_most(settings.max_patterns, pieces)
     return tuple(Pattern(text=thinking[piece.start : piece.end], kind=piece.kind) for piece in kept)
 
 
+_WORD = re.compile(r"\s+\S")
 _RANKS = {kind: rank for rank, kind in enumerate(TELLING)}
 
 
@@ -151,6 +158,18 @@ def _blocks(text: str, piece: _Piece, inside: Iterable[Break], block: int) -> It
         paragraph = place if between_paragraphs else paragraph
     if start < piece.end:
         yield _piece(text, start, piece.end, kind)
+
+
+def _at_random(text: str, count: int) -> tuple[Pattern, ...]:
+    """Cut before words that chance picks; chance is the text's own, so that it is always cut alike."""
+    places = [found.start() for found in _WORD.finditer(text) if found.start()]
+    chance = Random(sha256(text.encode(errors="surrogatepass")).digest())  # noqa: S311 - a control, no secret
+    cuts = sorted(chance.sample(places, min(count - 1, len(places))))
+    kinds = chain((START,), repeat(BLOCK))
+    return tuple(
+        Pattern(text=text[start:end], kind=kind)
+        for (start, end), kind in zip(pairwise([0, *cuts, len(text)]), kinds, strict=False)
+    )
 
 
 def _piece(text: str, start: int, end: int, kind: str) -> _Piece:

@@ -20,6 +20,8 @@ from dto_jobs.core.interval import Interval
 Floats = NDArray[np.float64]
 Clustered = Mapping[str, Sequence[float]]
 """Values by cluster: a problem's id, and what was measured on each of its samples (one at least)."""
+Table = tuple[int, int, int, int]
+"""Two raters' yes and no: both yes, only the first, only the second, both no."""
 Statistic = Callable[[Floats], Floats]
 """Maps totals of columns (…, columns) to a number each (…)."""
 
@@ -54,6 +56,16 @@ def ratio_interval(
     if (columns[:, 2] <= 0).any():
         raise ValueError("a relative change needs positive values to compare with")
     return _interval(columns, _change, level, resamples, seed).clipped(-1.0, float("inf"))
+
+
+def kappa_interval(
+    tables: Mapping[str, Table], *, level: float = 0.95, resamples: int = 4000, seed: int = 0
+) -> Interval:
+    """Return Cohen's κ of two raters over all clusters' tables, with its interval; 0 where agreement is no surprise at all."""
+    if not tables:
+        raise ValueError("an interval needs at least one cluster")
+    columns = np.array([tables[name] for name in sorted(tables)], dtype=np.float64)
+    return _interval(columns, _kappa, level, resamples, seed).clipped(-1.0, 1.0)
 
 
 def one_sided(level: float) -> float:
@@ -155,6 +167,17 @@ def _mean(totals: Floats) -> Floats:
 
 def _difference(totals: Floats) -> Floats:
     return np.asarray(_mean(totals[..., :2]) - _mean(totals[..., 2:]))
+
+
+def _kappa(totals: Floats) -> Floats:
+    both_yes, first_only, second_only, both_no = np.moveaxis(totals, -1, 0)
+    whole = totals.sum(axis=-1)
+    seen = (both_yes + both_no) / whole
+    first, second = (both_yes + first_only) / whole, (both_yes + second_only) / whole
+    chance = first * second + (1 - first) * (1 - second)
+    # Where both say the same of everything, chance alone explains it.
+    certain = chance >= 1
+    return np.asarray(np.where(certain, 0.0, (seen - chance) / np.where(certain, 1.0, 1 - chance)))
 
 
 def _change(totals: Floats) -> Floats:

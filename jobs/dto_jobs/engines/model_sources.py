@@ -23,14 +23,17 @@ COMPANIONS = ("generation_config.json", "tokenizer*", "special_tokens_map.json",
 """Files beside weights and configuration that a model's answers depend on."""
 
 
-def resolve(source: str, base: Path) -> Path:
-    """Return the folder of a model source; relative paths start at `base`, the run file's folder."""
+def resolve(source: str, base: Path, *, weights: bool = True) -> Path:
+    """Return the folder of a model source; relative paths start at `base`, the run file's folder.
+
+    Without `weights` a source far away need not fetch them: configuration and tokenizer are enough.
+    """
     if source == TINY_REASONER:
         return Path(str(files("dto_jobs.demo").joinpath("tiny-reasoner")))
     if source == SMOLLM2:
         return _smollm2(cache_from_environment())
     if source.startswith("hf://"):
-        return _from_hub(source)
+        return _from_hub(source, weights=weights)
     kind, colon, rest = source.partition(":")
     if colon and kind != "file":
         raise InputError(
@@ -77,6 +80,11 @@ def digest(folder: Path) -> str:
     return _digest([*folder.glob(WEIGHTS), folder / "config.json", *companions(folder)])
 
 
+def outline_digest(folder: Path) -> str:
+    """Return the SHA-256 over configuration and tokenizer alone: all that is here of a model that is served elsewhere."""
+    return _digest([*folder.glob("config.json"), *companions(folder)])
+
+
 def adapter_digest(folder: Path) -> str:
     """Return the SHA-256 over a LoRA adapter's files."""
     check_adapter(folder)
@@ -94,7 +102,7 @@ def _digest(files: Iterable[Path]) -> str:
     return whole.hexdigest()
 
 
-def _from_hub(source: str) -> Path:
+def _from_hub(source: str, *, weights: bool) -> Path:
     name, _, revision = source.removeprefix("hf://").partition("@")
     if name.count("/") != 1:
         raise InputError(f"model source {source!r} must look like hf://org/name@revision")
@@ -103,7 +111,8 @@ def _from_hub(source: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
 
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=[WEIGHTS, "*.json", *COMPANIONS]))
+        wanted = [*([WEIGHTS] if weights else ()), "*.json", *COMPANIONS]
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
         raise InputError(
             f"{source} could not be fetched from the hub and is not in its cache on this machine: {problem}; "

@@ -35,6 +35,7 @@ FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 PASSING: Final = {408, 409, 425, 429}
 """Statuses, besides the 5xx, after which the same request may be answered later."""
+NO_SUCH_PAGE: Final = {404, 405, 501}
 LONGEST_MESSAGE: Final = 300
 UNREADABLE: Final = "gives answers that cannot be read"
 # vLLM, OpenAI, llama.cpp and SGLang each say in words of their own that a prompt is too long.
@@ -236,8 +237,10 @@ async def _listed(client: openai.AsyncOpenAI) -> dict[str, int | None] | None:
     """Return the served models with their context, where told; None of an endpoint that keeps no list."""
     try:
         listed = await client.models.list()
-    except openai.NotFoundError:
-        return None
+    except openai.APIStatusError as problem:
+        if problem.status_code in NO_SUCH_PAGE:
+            return None
+        raise
     return {card.id: _whole((card.model_extra or {}).get("max_model_len")) for card in listed.data}
 
 

@@ -4,16 +4,20 @@ import json
 from collections import defaultdict
 from collections.abc import Container, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
 
 from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.artifacts.attempts import latest
 from dto_jobs.artifacts.store import Store
+from dto_jobs.core.audits import CutAudit, JudgeAudit
 from dto_jobs.core.records import Answer, Problem, PrunedTrace
 from dto_jobs.core.results import Results
 from dto_jobs.pipeline import BENCHMARKS
 from dto_jobs.report.examples import Compared
 from dto_jobs.report.page import Lengths, ReportInput
 from dto_jobs.resource import DTORun
+
+Some = TypeVar("Some", JudgeAudit, CutAudit)
 
 SAMPLES = 6
 """Traces shown of each sort: right or wrong, of one level, optimized or not."""
@@ -37,8 +41,16 @@ def gathered(store: Store, run: DTORun, settings: str, results: Results, python:
         lengths=_lengths(base, tuned) if base and tuned else (),
         training=receipt.figures.get("log", ()) if receipt else (),
         notes=tuple(_notes(run)),
+        judge_audit=_audit(store, run.name, "judges", JudgeAudit),
+        cut_audit=_audit(store, run.name, "cuts", CutAudit),
         threshold=run.spec.stages.exits.threshold,
     )
+
+
+def _audit(store: Store, run: str, kind: str, shape: type[Some]) -> Some | None:
+    """Return what an audit found, where the run was audited."""
+    name = f"runs/{run}/audits/{kind}.json"
+    return shape.model_validate_json(b"".join(store.read(name))) if store.exists(name) else None
 
 
 def _versions() -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dto_jobs.core.audits import CutAudit, JudgeAudit
 from dto_jobs.core.cost import FORMULA
 from dto_jobs.core.records import PrunedTrace, SearchedTrace
 from dto_jobs.core.results import EvaluationResults, Results, Slice
@@ -48,6 +49,8 @@ class ReportInput:
     """What the trainer noted, step by step: `step` and figures such as `loss`."""
     notes: Sequence[str] = ()
     """What a reader must know besides, such as what is planted in a made-up model."""
+    judge_audit: JudgeAudit | None = None
+    cut_audit: CutAudit | None = None
     threshold: float = 0.5
     """The share of right answers that made an exit."""
     curves: int = 9

@@ -10,7 +10,7 @@ from dto_jobs.core.ending import Ending, shortest_correct
 from dto_jobs.core.exit_point import decide, hits_needed
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.pruning import Check, Kept, leave_one_out, verified
-from dto_jobs.core.records import Drop, EndedTrace, PrunedTrace
+from dto_jobs.core.records import Boundary, Drop, EndedTrace, PrunedTrace
 from dto_jobs.core.trajectory import joined, stopped
 from dto_jobs.dialogue import Dialogue, Score, hold
 from dto_jobs.judges import JudgeSource
@@ -53,7 +53,7 @@ class Pruning(Stage):
     def _prune(self, ended: EndedTrace, review: Review | None, ports: Ports) -> Dialogue[list[PrunedTrace]]:
         if ended.ending is None or ended.trace.exit is None:
             return [PrunedTrace(ended=ended)]
-        trial = _Trial(ended, self, ports)
+        trial = Trial(ended, self, ports)
         reasons = None if review is None else _proposed(review, ports)
         check: Check = (
             leave_one_out(trial.count)
@@ -92,7 +92,7 @@ def _proposed(review: Review, ports: Ports) -> dict[int, str]:
     return drops
 
 
-class _Trial:
+class Trial:
     """One trace's patterns up to its exit, tried with some of them left out."""
 
     def __init__(self, ended: EndedTrace, settings: Pruning, ports: Ports) -> None:
@@ -104,12 +104,14 @@ class _Trial:
         self._seed = ports.seed
         self._grader = grader(self._response.problem.grader)
         self._closing = finalize_pattern(thinking=ports.engine.thinking)
+        self._needed = hits_needed(settings.completions, settings.threshold)
         self._accepted: Kept = tuple(range(self.count))
         self._ending = ended.ending or ""
         self._rate = ended.correct / max(1, ended.tried)
 
     @property
     def count(self) -> int:
+        """How many patterns there are."""
         return len(self._patterns)
 
     def _join(self, kept: Sequence[int], *, begins: bool = True) -> str:
@@ -119,10 +121,18 @@ class _Trial:
         """Tell whether what stays still makes sense and its endings are right often enough; remember the best ending."""
         if not (yield from self._makes_sense(kept)):
             return False
+        seen, endings = yield from self.sampled(kept)
+        best = shortest_correct(endings)
+        if seen.hits < self._needed or best is None:
+            return False
+        self._accepted, self._ending, self._rate = kept, best.text, seen.rate
+        return True
+
+    def sampled(self, kept: Kept) -> Dialogue[tuple[Boundary, list[Ending]]]:
+        """Sample endings after the kept patterns until it is certain whether they are right often enough."""
         settings = self._settings
-        needed = hits_needed(settings.completions, settings.threshold)
         endings: list[Ending] = []
-        talk = decide(len(kept), settings.completions, needed)
+        talk = decide(len(kept), settings.completions, self._needed)
         try:
             [ask] = next(talk)
             while True:
@@ -131,12 +141,7 @@ class _Trial:
                 endings += drawn
                 [ask] = talk.send([[ending.correct for ending in drawn]])
         except StopIteration as end:
-            seen = end.value
-        best = shortest_correct(endings)
-        if seen.hits < needed or best is None:
-            return False
-        self._accepted, self._ending, self._rate = kept, best.text, seen.rate
-        return True
+            return end.value, endings
 
     def _makes_sense(self, kept: Kept) -> Dialogue[bool]:
         limit = self._settings.max_log_probability_fall

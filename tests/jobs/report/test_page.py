@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from dto_jobs.core.audits import CutAudit, CutFigures, CutPair, JudgeAudit, JudgeFigures, JudgePair
 from dto_jobs.core.cost import FORMULA
+from dto_jobs.core.interval import Interval
 from dto_jobs.core.records import Answer, PrunedTrace
 from dto_jobs.core.results import Results
 from dto_jobs.report.examples import Compared
@@ -50,6 +52,61 @@ def compared(trace: PrunedTrace) -> Compared:
     return Compared(
         trace.ended.trace.response.problem, answer, answer.model_copy(update={"tokens": 33, "correct": False})
     )
+
+
+def rate(value: float) -> Interval:
+    return Interval(value=value, low=max(0.0, value - 0.125), high=min(1.0, value + 0.125), n=9)
+
+
+def judged() -> JudgeAudit:
+    figures = JudgeFigures(
+        judge=HOSTILE,
+        patterns=77,
+        unheard=5,
+        dropped=rate(0.625),
+        agreement=rate(0.5),
+        kappa=Interval(value=-0.03, low=-0.11, high=0.07, n=9),
+        harm=rate(0.375),
+        missed=None,
+        counts={},
+    )
+    pair = JudgePair(first="a", second=HOSTILE, agreement=rate(0.25), kappa=Interval(value=0.1, n=1))
+    return JudgeAudit(
+        run="r",
+        traces=12,
+        problems=9,
+        unsteady=2,
+        completions=8,
+        threshold=0.5,
+        seed=0,
+        needed=rate(0.375),
+        judges=(figures,),
+        pairs=(pair,),
+    )
+
+
+def cut() -> CutAudit:
+    figures = [
+        CutFigures(name=name, patterns=7.5, with_exit=rate(0.75), position=place, saving=rate(0.375), samples=31)
+        for name, place in (("cues", rate(0.5)), ("random", None))
+    ]
+    pair = CutPair(
+        first="cues", second="random", both=8, same=rate(0.875), distance=rate(0.125), shift=None, saving=rate(0)
+    )
+    return CutAudit(
+        run="r", traces=12, problems=9, completions=8, threshold=0.5, seed=0, cuts=tuple(figures), pairs=(pair,)
+    )
+
+
+def test_audits_are_shown_where_the_run_was_audited(report: ReportInput) -> None:
+    page = render(replace(report, judge_audit=judged(), cut_audit=cut()))
+    text = visible(page)
+    assert "Are the judge’s verdicts right?" in text
+    assert "37.5 %" in text
+    assert "\N{MINUS SIGN}0.03" in text
+    assert "Is the cut objective?" in text
+    assert "<script>document.title" not in page, "a judge's name is text"
+    assert 'id="audits"' not in render(report)
 
 
 def test_a_page_names_the_measured_numbers(report: ReportInput) -> None:
