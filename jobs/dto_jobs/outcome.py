@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping
 
-from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.artifacts.attempts import Whole
-from dto_jobs.artifacts.store import Store
 from dto_jobs.core.analysis import exit_results, pair_results, regime_results, rollout_results
 from dto_jobs.core.comparison import cost_results, evaluation_results
 from dto_jobs.core.cost import ModelShape
 from dto_jobs.core.gate import gate_results
 from dto_jobs.core.records import Answer, Pair, PrunedTrace, Response, SearchedTrace
 from dto_jobs.core.results import Gate, Results
-from dto_jobs.errors import InputError
-from dto_jobs.plan_file import Plan
 from dto_jobs.resource import STAGE_NAMES
 
 
@@ -42,18 +38,6 @@ def results_of(whole: Mapping[str, Whole], gate: Gate, owned: frozenset[str]) ->
         cost=cost_results(spends, evaluation, reused={name for name in spends if name not in owned}),
         gate=gate_results(gate, evaluation) if evaluation else None,
     )
-
-
-def whole_of(plan: Plan, store: Store) -> dict[str, Whole]:
-    """Return the artifacts of a plan's stages; InputError names the first that is not whole."""
-    whole: dict[str, Whole] = {}
-    for step in plan.steps:
-        artifact = Artifact(store, step.artifact)
-        receipt = artifact.receipt()
-        if receipt is None:
-            raise InputError(f"{step.name} is not finished: {artifact.base} in {store.address} has no receipt yet")
-        whole[step.name] = artifact, receipt
-    return whole
 
 
 def _shape(whole: Mapping[str, Whole]) -> ModelShape:

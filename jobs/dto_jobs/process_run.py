@@ -15,11 +15,10 @@ from typing import IO
 
 from dto_jobs import errors
 from dto_jobs.artifacts.artifact import Artifact
-from dto_jobs.artifacts.attempts import Whole
+from dto_jobs.artifacts.attempts import Whole, whole_of
 from dto_jobs.causes import UnexpectedError
 from dto_jobs.errors import DtoError, InterruptedRunError, StageFailedError
 from dto_jobs.local_run import LocalRun
-from dto_jobs.outcome import whole_of
 from dto_jobs.plan import PlannedStage, Shard, ready
 from dto_jobs.plan_file import Plan
 from dto_jobs.preflight import plan_name, preflight
@@ -43,10 +42,22 @@ class ShardTry:
     shard: Shard
     words: Path
     process: subprocess.Popen[bytes] | None = None
+    relay: Thread | None = None
     attempt: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
     done: bool = False
+
+    def end(self) -> int:
+        """Wait for the end of the process and of what it said; return its exit code."""
+        assert self.process is not None
+        code = self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        if self.relay is not None:
+            self.relay.join()
+        self.process = self.relay = None
+        return code
 
     def termination(self) -> Termination | None:
         """Return the last words of the process, if it left any."""
@@ -97,10 +108,9 @@ class ProcessRun:
             if time.monotonic() >= one.not_before:
                 self._start(step, one)
             return
-        code = one.process.poll()
-        if code is None:
+        if one.process.poll() is None:
             return
-        one.process = None
+        code = one.end()
         one.done = code == 0
         if code != 0:
             self._again(step, one, code)
@@ -132,7 +142,8 @@ class ProcessRun:
         )
         assert one.process.stdout is not None
         prefix = f"[{one.shard}] " if one.shard.count > 1 else ""
-        Thread(target=self._relay, args=(one.process.stdout, prefix), daemon=True).start()
+        one.relay = Thread(target=self._relay, args=(one.process.stdout, prefix), daemon=True)
+        one.relay.start()
 
     def _environment(self, words: Path) -> dict[str, str]:
         inherited = {name: text for name, text in os.environ.items() if name not in OWN}
@@ -160,11 +171,12 @@ class ProcessRun:
 
 def _end(tries: Sequence[ShardTry]) -> None:
     """Ask what still works to stop, and wait until it has; each keeps what it has finished."""
-    working = [one.process for one in tries if one.process is not None]
-    for process in working:
-        process.send_signal(signal.SIGTERM)
-    for process in working:
-        process.wait()
+    working = [one for one in tries if one.process is not None]
+    for one in working:
+        assert one.process is not None
+        one.process.send_signal(signal.SIGTERM)
+    for one in working:
+        one.end()
 
 
 def failure(stage: str, shard: Shard, code: int, words: Termination | None) -> DtoError:

@@ -19,17 +19,17 @@ STAGES = ("rollout", "exits", "endings", "pruning", "pairs")
 NOWHERE = Console(quiet=True)
 
 
-def run_file(folder: Path, *, limit: int = 300, name: str = "r", **scripted: object) -> Path:
+def run_file(folder: Path, *, limit: int = 300, until: str = "pairs", **scripted: object) -> Path:
     """Write a run file for the scripted engine."""
     spec = {
         "model": {"source": "builtin:tiny-reasoner"},
         "problems": {"source": "builtin:graded-sums", "limit": limit},
         "engine": {"scripted": scripted},
         "stages": {"rollout": {"samples": 2}},
-        "until": "pairs",
+        "until": until,
     }
-    path = folder / f"{name}.yaml"
-    run = {"apiVersion": "dto.run/v1alpha1", "kind": "DTORun", "metadata": {"name": name}, "spec": spec}
+    path = folder / "r.yaml"
+    run = {"apiVersion": "dto.run/v1alpha1", "kind": "DTORun", "metadata": {"name": "r"}, "spec": spec}
     path.write_text(json.dumps(run))
     return path
 

@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -256,6 +258,13 @@ def test_the_run_as_a_whole_is_concluded_from_the_store(tmp_path):
     assert code == 0, output
     assert process.words().results["rollout"]["problems"] == 30
     assert (store / "runs/r/report.html").exists()
+
+
+def test_a_stage_starts_without_what_it_may_not_need():
+    heavy = "{'torch', 'transformers', 'trl', 'vllm', 'sympy', 'numpy', 'jinja2', 'minio', 'openai'}"
+    code = f"import dto_jobs.cli.staging, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_rights_are_checked_before_anything_is_computed(tmp_path):

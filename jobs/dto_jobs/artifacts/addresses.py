@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.artifacts.store import Store
 from dto_jobs.errors import InputError, MissingExtraError
-from dto_jobs.settings import s3_from_environment
+from dto_jobs.settings import s3_from_environment, scratch_from_environment
 
 SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -45,3 +45,8 @@ def open_store(address: str | Path, endpoint: str | None = None) -> Store:
         ) from error
     bucket, prefix = place(address)
     return S3Store(s3_from_environment(endpoint), bucket, prefix)
+
+
+def scratch(store: Store) -> Path:
+    """Return the folder for what is only needed while working."""
+    return Path(store.address) / "scratch" if isinstance(store, FolderStore) else scratch_from_environment()

@@ -5,8 +5,9 @@ import json
 from dto_jobs.artifacts.artifact import Artifact, Receipt, to_json
 from dto_jobs.artifacts.memory import StoreMemory
 from dto_jobs.artifacts.store import Store
-from dto_jobs.errors import StoreError
+from dto_jobs.errors import InputError, StoreError
 from dto_jobs.plan import PlannedStage
+from dto_jobs.plan_file import Plan
 
 Whole = tuple[Artifact, Receipt]
 
@@ -105,3 +106,15 @@ def latest(store: Store, run: str, stage: str) -> Artifact | None:
     """Return the artifact a run's stage ended with; None where it has none."""
     note = f"runs/{run}/{stage}.json"
     return Artifact(store, json.loads(b"".join(store.read(note)))["base"]) if store.exists(note) else None
+
+
+def whole_of(plan: Plan, store: Store) -> dict[str, Whole]:
+    """Return the artifacts of a plan's stages; InputError names the first that is not whole."""
+    whole: dict[str, Whole] = {}
+    for step in plan.steps:
+        artifact = Artifact(store, step.artifact)
+        receipt = artifact.receipt()
+        if receipt is None:
+            raise InputError(f"{step.name} is not finished: {artifact.base} in {store.address} has no receipt yet")
+        whole[step.name] = artifact, receipt
+    return whole

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from dto_jobs.artifacts.addresses import SCHEME, open_store
+from dto_jobs.artifacts.addresses import SCHEME, open_store, scratch
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.artifacts.store import Store
@@ -21,7 +21,7 @@ from dto_jobs.outcome import results_of
 from dto_jobs.resource import STAGE_NAMES, Artifacts, DTORun
 from dto_jobs.run_file import parse_run, read_run
 from dto_jobs.runner import Progress
-from dto_jobs.settings import scratch_from_environment, store_from_environment
+from dto_jobs.settings import store_from_environment
 from dto_jobs.workshop import LocalWorkshop
 
 
@@ -39,11 +39,6 @@ def _own(artifacts: Artifacts, folder: Path) -> str | Path | None:
     if artifacts.bucket:
         return f"{SCHEME}{artifacts.bucket}/{artifacts.prefix}"
     return folder / artifacts.folder if artifacts.folder else None
-
-
-def scratch(store: Store) -> Path:
-    """Return the folder for what is only needed while working."""
-    return Path(store.address) / "scratch" if isinstance(store, FolderStore) else scratch_from_environment()
 
 
 def run_file(  # noqa: PLR0917 - the command's options

@@ -9,21 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from dto_jobs.artifacts.addresses import open_store
+from dto_jobs.artifacts.addresses import open_store, scratch
 from dto_jobs.artifacts.artifact import Receipt
+from dto_jobs.artifacts.attempts import whole_of
 from dto_jobs.artifacts.store import Store
 from dto_jobs.causes import UnexpectedError, told
 from dto_jobs.cli.progress import CalmProgress
-from dto_jobs.cli.running import conclude, fresh_stages, opened, scratch
-from dto_jobs.core.results import Results
 from dto_jobs.errors import InputError, InterruptedRunError, StoppedStageError
-from dto_jobs.outcome import whole_of
 from dto_jobs.plan import WHOLE, Shard, shard
 from dto_jobs.plan_file import Plan
-from dto_jobs.preflight import plan_name, preflight
 from dto_jobs.settings import store_from_environment
 from dto_jobs.stage_process import (
     FROM_STORE,
@@ -37,6 +35,9 @@ from dto_jobs.stage_process import (
 from dto_jobs.stage_server import StageState, served
 from dto_jobs.surroundings import Surroundings, redacted, secrets, surroundings
 from dto_jobs.termination import StepNote, Termination
+
+if TYPE_CHECKING:
+    from dto_jobs.core.results import Results
 
 RESULTS_BYTES = 2500
 """Room for results in a termination message."""
@@ -174,8 +175,10 @@ def _done(last: LastWords, process: StageProcess, receipt: Receipt | None) -> No
     last.write(state="done", exit_code=0, message=message, counts=receipt.counts, receipt=note)
 
 
-def collect_run(options: StageOptions, out: Console) -> Results:
+def collect_run(options: StageOptions, out: Console) -> "Results":
     """Write results and report of a run whose stages are whole."""
+    from dto_jobs.cli.running import conclude  # noqa: PLC0415 - a stage starts without what reports need
+
     last = options.last_words("collect")
     with ending(last):
         plan, store = options.read(), options.opened()
@@ -190,6 +193,9 @@ def preflight_file(
     file: Path, store: str | None, overrides: list[str], fresh_from: str | None, output: Path | None, out: Console
 ) -> Plan:
     """Check a run file and settle its plan; write it to a file, too, where one is named."""
+    from dto_jobs.cli.running import fresh_stages, opened  # noqa: PLC0415 - a stage starts without what reports need
+    from dto_jobs.preflight import plan_name, preflight  # noqa: PLC0415 - as above
+
     around = surroundings()
     last = StageOptions(around, store, None, WHOLE).last_words("preflight")
     with ending(last):
