@@ -10,10 +10,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from dto_jobs.artifacts.addresses import scratch
 from dto_jobs.artifacts.store import Store
 from dto_jobs.audits import Auditor
 from dto_jobs.cli.progress import CalmProgress, TerminalProgress
-from dto_jobs.cli.running import scratch, write_report
+from dto_jobs.cli.running import write_report
 from dto_jobs.core.audits import CutAudit, JudgeAudit
 from dto_jobs.core.interval import Interval
 from dto_jobs.errors import InputError
