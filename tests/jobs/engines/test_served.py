@@ -16,7 +16,8 @@ from dto_jobs.judges import JudgeSource
 from dto_jobs.model_source import ModelSource, OpenaiEngine, TransformersEngine
 from dto_jobs.stage import Request
 
-pytestmark = pytest.mark.engines
+# A server starts in one to ten minutes, as busy as the machine is; nothing here measures time.
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 CONTEXT = 2048
 SMOLLM2 = ModelSource(source="builtin:smollm2-135m")
 
@@ -84,13 +85,13 @@ def test_a_seed_gives_the_same_words_again_and_another_key_others(served):
     def words():
         """One at a time: what runs beside a request can tip its sums."""
         return [
-            completed(served, [Request(f"{n}", served.render("Tell me a story."), 24, temperature=1.0)])[f"{n}"].text
-            for n in range(3)
+            completed(served, [Request(f"{n}", served.render("Tell me a story."), 12, temperature=1.0)])[f"{n}"].text
+            for n in range(2)
         ]
 
     first = words()
     assert first == words()
-    assert len(set(first)) == 3
+    assert len(set(first)) == 2
 
 
 def test_a_shared_beginning_is_computed_once_and_said_to_be(served):
@@ -170,7 +171,7 @@ def test_a_real_judge_held_to_the_form_gives_one_verdict_per_pattern(url, tmp_pa
     source = JudgeSource(endpoint=endpoint, context=CONTEXT)
     memory = StoreMemory(FolderStore(tmp_path), "verdicts")
     judge = ModelJudge(ServedChat(Served(endpoint), "smollm2"), source, memory)
-    traces = [("What is 17 + 25?", PATTERNS), ("What is 17 + 25?", PATTERNS * 8)]
+    traces = [("What is 17 + 25?", PATTERNS), ("What is 17 + 25?", PATTERNS * 5)]
     reviews = judge.review(traces)
     for (_, patterns), review in zip(traces, reviews, strict=True):
         heard = [one.pattern for one in review.verdicts]
@@ -227,9 +228,10 @@ spec:
     )
     from rich.console import Console  # noqa: PLC0415 - as above
 
-    results = run_file(
-        tmp_path / "run.yaml", tmp_path / "store", [], None, lambda: False, Console(file=(tmp_path / "out").open("w"))
-    )
+    with (tmp_path / "out").open("w") as out:
+        results = run_file(
+            tmp_path / "run.yaml", tmp_path / "store", [], None, lambda: False, Console(file=out, width=140)
+        )
     right = results.regimes.right
     assert (right.traces, right.accuracy_after) == (3, 1.0)
     assert results.exits.with_exit > 0, "a model that can copy finds the answer on the page"
