@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydantic.alias_generators import to_camel
 from rich.console import Console
 
 from dto_jobs.artifacts.addresses import open_store
@@ -24,7 +25,7 @@ def run_file(folder: Path, *, limit: int = 300, until: str = "pairs", **scripted
     spec = {
         "model": {"source": "builtin:tiny-reasoner"},
         "problems": {"source": "builtin:graded-sums", "limit": limit},
-        "engine": {"scripted": scripted},
+        "engine": {"scripted": {to_camel(name): value for name, value in scripted.items()}},
         "stages": {"rollout": {"samples": 2}},
         "until": until,
     }

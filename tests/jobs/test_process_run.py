@@ -48,9 +48,9 @@ def command(file, store):
 
 
 def until(true, process):
-    while not true():
+    while not (found := true()):
         assert process.poll() is None, "ended before that"
-    return true()
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
