@@ -1,5 +1,6 @@
 """What runs and trains models: the only place that imports torch, transformers, vllm or trl."""
 
+import logging
 import os
 import warnings
 
@@ -11,5 +12,9 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-# While it is imported it looks at every attribute of every module, deprecated ones of torch included.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+# torch says twice that it found no triton, which a CPU has no use for.
+for name in ("torch.utils.flop_counter", "torch._library.triton"):
+    logging.getLogger(name).setLevel(logging.ERROR)
+# While vLLM is imported it looks at every attribute of every module, deprecated ones of torch included.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\.")
