@@ -55,15 +55,16 @@ class LocalRun:
         return found
 
     def _problems(self) -> Iterator[Record]:
-        imported = self.run.spec.stages.rollout.imported
+        imported, endpoint = self.run.spec.stages.rollout.imported, self.run.spec.artifacts.endpoint
         if imported is not None:
-            return together(lambda: read_traces(imported, self.folder))
-        return read_problems(self.run.spec.problems, self.folder)
+            return together(lambda: read_traces(imported, self.folder, endpoint))
+        return read_problems(self.run.spec.problems, self.folder, endpoint=endpoint)
 
     def _benchmarks(self) -> Iterator[Record]:
         settings = self.run.spec.stages.evaluation
         for name in settings.benchmarks:
-            yield from read_problems(ProblemSource(source=name, limit=settings.limit), self.folder, benchmark=name)
+            source = ProblemSource(source=name, limit=settings.limit)
+            yield from read_problems(source, self.folder, benchmark=name, endpoint=self.run.spec.artifacts.endpoint)
 
     def planned(self, sources: dict[str, Whole]) -> tuple[PlannedStage, ...]:
         """Return the run's stages up to its `until`, named by content."""

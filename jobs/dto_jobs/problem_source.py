@@ -45,7 +45,8 @@ class ProblemSource(RowSource):
     source: str | None = Field(
         default=None, min_length=1, examples=["problems.jsonl", "math500", "builtin:graded-sums"]
     )
-    """A path or `file:` URL, relative to the run file; a benchmark's name; `builtin:graded-sums` or `builtin:graded-sums-test`."""
+    """A path or `file:` URL, relative to the run file; `s3://bucket/key`; a benchmark's name;
+    `builtin:graded-sums` or `builtin:graded-sums-test`."""
     folder: str | None = None
     """Folder with the benchmarks' files, relative to the run file; by default $DTO_BENCHMARKS, else `benchmarks`."""
     inline: tuple[dict[str, Any], ...] = ()
@@ -60,7 +61,7 @@ class TraceSource(RowSource):
     """Logged responses to take in place of sampling: right and wrong ones, with or without the closing mark of thinking."""
 
     source: str = Field(min_length=1, examples=["traces.jsonl"])
-    """A path or `file:` URL, relative to the run file."""
+    """A path or `file:` URL, relative to the run file, or `s3://bucket/key`."""
     response: str | None = None
     """Column of the whole response; by default `response`, `completion`, `output` or `text`."""
     max_characters: int | None = Field(default=None, ge=1)

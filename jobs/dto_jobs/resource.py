@@ -63,7 +63,7 @@ class Artifacts(Settings):
     prefix: str = ""
     """Beginning of every object's name."""
     endpoint: str | None = None
-    """URL of the S3-compatible store."""
+    """URL of the S3-compatible service, also for `s3://` sources; by default $DTO_S3_ENDPOINT, else Amazon's."""
     secret_ref: SecretRef | None = None
     """Secret with the keys `accessKey` and `secretKey`."""
     folder: str | None = None

@@ -25,11 +25,14 @@ CHECK_SECONDS = 30.0
 class LocalWorkshop:
     """Opens engines and trainers in this process; keeps the last engine open, since stages in a row share it."""
 
-    def __init__(self, model: ModelSource, engine: EngineSource, folder: Path, scratch: Path) -> None:
+    def __init__(
+        self, model: ModelSource, engine: EngineSource, folder: Path, scratch: Path, endpoint: str | None = None
+    ) -> None:
         self._model = model
         self._source = engine
         self._folder = folder
         self._scratch = scratch
+        self._endpoint = endpoint
         self._open: tuple[str, Engine] | None = None
 
     def model_digest(self) -> str:
@@ -139,7 +142,7 @@ class LocalWorkshop:
         from dto_jobs.engines.model_sources import digest, resolve  # noqa: PLC0415 - may need a hub client
 
         assert source.model is not None
-        folder = resolve(source.model, self._folder)
+        folder = resolve(source.model, self._folder, self._endpoint)
         return judging.EngineChat(self._loaded(folder, ModelSource(source=source.model)), digest(folder))
 
     def trainer(self) -> Trainer:
@@ -172,13 +175,13 @@ class LocalWorkshop:
     def _base(self, *, weights: bool = True) -> Path:
         from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
 
-        return resolve(self._model.source, self._folder, weights=weights)
+        return resolve(self._model.source, self._folder, self._endpoint, weights=weights)
 
     def _adapter(self) -> Path | None:
         from dto_jobs.engines.model_sources import resolve  # noqa: PLC0415 - may need a hub client
 
         named = self._source.vllm.adapter if self._source.vllm else None
-        return resolve(named, self._folder) if named else None
+        return resolve(named, self._folder, self._endpoint) if named else None
 
     def _fetched(self, model: Artifact) -> Path:
         receipt = model.receipt()

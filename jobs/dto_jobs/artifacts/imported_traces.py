@@ -13,12 +13,12 @@ from dto_jobs.problem_source import TraceSource
 RESPONSES = ("response", "completion", "output", "text")
 
 
-def read_traces(source: TraceSource, folder: Path) -> Iterator[ImportedTrace]:
+def read_traces(source: TraceSource, folder: Path, endpoint: str | None = None) -> Iterator[ImportedTrace]:
     """Yield a file's traces; relative paths start from `folder`, the run file's. InputError for what cannot be used."""
     identities = Identities()
     traces = (
         _trace(row, read, source, identities)
-        for row in chosen(read_rows(located(source.source, folder)), source)
+        for row in chosen(read_rows(located(source.source, folder, endpoint=endpoint)), source)
         if (read := answered(row, source)) is not None
     )
     longest = source.max_characters

@@ -24,7 +24,9 @@ BUILTIN = "builtin:"
 R = TypeVar("R")
 
 
-def read_problems(source: ProblemSource, folder: Path, *, benchmark: str = "") -> Iterator[Problem]:
+def read_problems(
+    source: ProblemSource, folder: Path, *, benchmark: str = "", endpoint: str | None = None
+) -> Iterator[Problem]:
     """Yield a source's problems; relative paths start from `folder`, the run file's. InputError for what cannot be used."""
     name = source.source or "inline"
     known = BENCHMARKS.get(name, Benchmark(()))
@@ -33,7 +35,7 @@ def read_problems(source: ProblemSource, folder: Path, *, benchmark: str = "") -
     identities = Identities()
     problems = (
         _problem(row, question, source, known, benchmark, identities)
-        for row in chosen(_rows(source, folder), source)
+        for row in chosen(_rows(source, folder, endpoint), source)
         if (question := answered(row, source, known.after)) is not None
     )
     yield from limited(problems, source, name)
@@ -119,7 +121,7 @@ def _as_known(source: ProblemSource, known: Benchmark) -> ProblemSource:
     return source.model_copy(update={**columns, "skip_unanswered": True})
 
 
-def _rows(source: ProblemSource, folder: Path) -> Iterator[Row]:
+def _rows(source: ProblemSource, folder: Path, endpoint: str | None) -> Iterator[Row]:
     name = source.source
     if name is None:
         return _numbered("inline problem", source.inline)
@@ -127,7 +129,7 @@ def _rows(source: ProblemSource, folder: Path) -> Iterator[Row]:
         return _numbered(name, _builtin(name.removeprefix(BUILTIN)))
     if name in BENCHMARKS and not (folder / name).is_file():
         return read_rows(benchmark_file(name, _benchmark_folders(source, folder)))
-    return read_rows(located(name, folder, also=tuple(BENCHMARKS)))
+    return read_rows(located(name, folder, also=tuple(BENCHMARKS), endpoint=endpoint))
 
 
 def _numbered(label: str, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:

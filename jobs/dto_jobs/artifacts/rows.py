@@ -6,13 +6,15 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import zstandard
 
+from dto_jobs.artifacts.addresses import SCHEME
+from dto_jobs.artifacts.remote_file import RemoteFile
 from dto_jobs.errors import InputError
 from dto_jobs.problem_source import RowSource
 
@@ -65,13 +67,15 @@ class Row(NamedTuple):
         return ", ".join(self.columns) or "none"
 
 
-def located(source: str, folder: Path, also: tuple[str, ...] = ()) -> Path:
-    """Return the file that a path or `file:` URL names, relative to `folder`; InputError with near names if there is none.
+def located(source: str, folder: Path, also: tuple[str, ...] = (), endpoint: str | None = None) -> Path | RemoteFile:
+    """Return the file that a path, `file:` or `s3:` URL names, relative to `folder`; InputError with near names if there is none.
 
-    `also` are other names a person may have meant.
+    `also` are other names a person may have meant; `endpoint` is where S3 is, by default what the environment says.
     """
+    if source.startswith(SCHEME):
+        return RemoteFile(source, endpoint)
     if "://" in source and not source.startswith("file:"):
-        raise InputError(f"{source}: only files can be read here: download it as JSONL and name the file")
+        raise InputError(f"{source}: only files and s3:// can be read here: download it as JSONL and name the file")
     if source.startswith("file:"):
         source = unquote(urlsplit(source).path)
     path = folder / Path(source).expanduser()
@@ -97,7 +101,7 @@ def _names(folder: Path) -> str:
     return ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path | RemoteFile) -> Iterator[Row]:
     """Yield a file's rows, blank lines left out; InputError for what is not UTF-8, not JSON or no object."""
     try:
         with _opened(path) as lines:
@@ -106,15 +110,20 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
-def _opened(path: Path) -> AbstractContextManager[Iterable[bytes]]:
-    if path.suffix == ".gz":
-        return gzip.open(path)
-    if path.suffix == ".zst":
-        return io.BufferedReader(zstandard.open(path))
-    return path.open("rb")
+@contextmanager
+def _opened(path: Path | RemoteFile) -> Iterator[Iterable[bytes]]:
+    with path.open("rb") if isinstance(path, Path) else path.open() as packed:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(fileobj=packed) as lines:
+                yield lines
+        elif path.suffix == ".zst":
+            with io.BufferedReader(zstandard.open(packed)) as lines:
+                yield lines
+        else:
+            yield packed
 
 
-def _parsed(path: Path, lines: Iterable[bytes]) -> Iterator[Row]:
+def _parsed(path: Path | RemoteFile, lines: Iterable[bytes]) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _row(f"{path}:{number}", number, line)

@@ -1,8 +1,10 @@
 """A bucket as a store: any S3-compatible service through the `minio` SDK, laid out as a folder would be."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
 from uuid import uuid4
 
 from minio import S3Error
@@ -21,6 +23,14 @@ STEP = 16 << 20
 STANDSTILLS = 8
 """How often in a row a read may break without a byte in between."""
 WRITE = "dto-write"
+MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+class Version(NamedTuple):
+    """What tells a version of an object from others."""
+
+    etag: str
+    size: int
 
 
 class S3Store:
@@ -108,16 +118,28 @@ class S3Store:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names that begin so, sorted; leases are not objects."""
-        return sorted(name for name in self._all(prefix) if not name.rpartition("/")[2].startswith("."))
+        return sorted(name for name in self.versions(prefix) if not name.rpartition("/")[2].startswith("."))
 
-    def _all(self, prefix: str) -> list[str]:
+    def versions(self, prefix: str) -> dict[str, Version]:
+        """Return which version there is of every object whose name begins so."""
         with self._explained("list", prefix):
             found = self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True)
-            return [str(entry.object_name).removeprefix(self._prefix) for entry in found]
+            return {
+                str(entry.object_name).removeprefix(self._prefix): Version(str(entry.etag).strip('"'), entry.size or 0)
+                for entry in found
+            }
+
+    def md5(self, name: str) -> str | None:
+        """Return an object's MD5 as the service has it; None for what was sent in steps or is encrypted there."""
+        with self._explained("look at", name):
+            there = self._client.stat_object(self._bucket, self._prefix + name)
+        encrypted = any(header.lower().startswith("x-amz-server-side-encryption") for header in there.metadata or {})
+        etag = str(there.etag).strip('"')
+        return None if encrypted or not MD5.fullmatch(etag) else etag
 
     def delete(self, prefix: str) -> None:
         """Remove all objects whose names begin so."""
-        objects = [DeleteObject(self._prefix + name) for name in self._all(prefix)]
+        objects = [DeleteObject(self._prefix + name) for name in self.versions(prefix)]
         with self._explained("delete", prefix):
             for error in self._client.remove_objects(self._bucket, objects):
                 raise StoreError(f"cannot delete {error.name} in {self.address}: {error.code} {error.message}")

@@ -32,7 +32,8 @@ def opened(file: Path, store: str | Path | None, overrides: list[str]) -> LocalR
     kept = open_store(
         store or _own(run.spec.artifacts, folder) or store_from_environment(), run.spec.artifacts.endpoint
     )
-    return LocalRun(run, folder, kept, LocalWorkshop(run.spec.model, run.spec.engine, folder, scratch(kept)))
+    workshop = LocalWorkshop(run.spec.model, run.spec.engine, folder, scratch(kept), run.spec.artifacts.endpoint)
+    return LocalRun(run, folder, kept, workshop)
 
 
 def _own(artifacts: Artifacts, folder: Path) -> str | Path | None:

@@ -23,9 +23,10 @@ COMPANIONS = ("generation_config.json", "tokenizer*", "special_tokens_map.json",
 """Files beside weights and configuration that a model's answers depend on."""
 
 
-def resolve(source: str, base: Path, *, weights: bool = True) -> Path:
+def resolve(source: str, base: Path, endpoint: str | None = None, *, weights: bool = True) -> Path:
     """Return the folder of a model source; relative paths start at `base`, the run file's folder.
 
+    `endpoint` is where S3 is, by default what the environment says.
     Without `weights` a source far away need not fetch them: configuration and tokenizer are enough.
     """
     if source == TINY_REASONER:
@@ -34,11 +35,16 @@ def resolve(source: str, base: Path, *, weights: bool = True) -> Path:
         return _smollm2(cache_from_environment())
     if source.startswith("hf://"):
         return _from_hub(source, weights=weights)
+    if source.startswith("s3://"):
+        _needs("minio", "jobs")
+        from dto_jobs.engines.model_downloads import from_bucket  # noqa: PLC0415 - only this source needs S3
+
+        return from_bucket(source, cache_from_environment() / "models", _fetched(weights=weights), endpoint)
     kind, colon, rest = source.partition(":")
     if colon and kind != "file":
         raise InputError(
             f"model source {source!r} is not known here; "
-            f"use hf://org/name@revision, file:path, {TINY_REASONER} or {SMOLLM2}"
+            f"use hf://org/name@revision, s3://bucket/prefix, file:path, {TINY_REASONER} or {SMOLLM2}"
         )
     return base / (rest.removeprefix("//") if colon else source)
 
@@ -111,13 +117,22 @@ def _from_hub(source: str, *, weights: bool) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415 - as above
 
     try:
-        wanted = [*([WEIGHTS] if weights else ()), "*.json", *COMPANIONS]
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+        wanted = list(_fetched(weights=weights))
+        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
         raise InputError(
             f"{source} could not be fetched from the hub and is not in its cache on this machine: {problem}; "
             "check name, revision and network, or download it elsewhere and use file:path"
         ) from problem
+    from dto_jobs.engines.model_downloads import check_hub_files  # noqa: PLC0415 - as above
+
+    check_hub_files(folder)
+    return folder
+
+
+def _fetched(*, weights: bool) -> tuple[str, ...]:
+    """Return which files are downloaded: no pickle and no code ever comes to this machine."""
+    return (*([WEIGHTS] if weights else ()), "*.json", *COMPANIONS)
 
 
 def _needs(module: str, extra: str) -> None:

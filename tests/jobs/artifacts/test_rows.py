@@ -97,8 +97,8 @@ def test_a_folder_and_a_foreign_url_are_refused(tmp_path):
     (tmp_path / "sets" / "a.jsonl").write_text("{}")
     with pytest.raises(InputError, match=r"sets is a folder: name a file in it \(a\.jsonl\)"):
         located("sets", tmp_path)
-    with pytest.raises(InputError, match=r"s3://bucket/x: only files"):
-        located("s3://bucket/x", tmp_path)
+    with pytest.raises(InputError, match=r"gs://bucket/x: only files"):
+        located("gs://bucket/x", tmp_path)
 
 
 @pytest.mark.parametrize(
