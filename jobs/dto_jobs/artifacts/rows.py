@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -112,15 +112,14 @@ def read_rows(path: Path | RemoteFile) -> Iterator[Row]:
 
 @contextmanager
 def _opened(path: Path | RemoteFile) -> Iterator[Iterable[bytes]]:
-    with path.open("rb") if isinstance(path, Path) else path.open() as packed:
-        if path.suffix == ".gz":
-            with gzip.GzipFile(fileobj=packed) as lines:
-                yield lines
-        elif path.suffix == ".zst":
-            with io.BufferedReader(zstandard.open(packed)) as lines:
-                yield lines
-        else:
-            yield packed
+    with path.open("rb") if isinstance(path, Path) else path.open() as packed, _unpacked(packed, path.suffix) as lines:
+        yield lines
+
+
+def _unpacked(packed: io.BufferedReader, suffix: str) -> AbstractContextManager[Iterable[bytes]]:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=packed)
+    return io.BufferedReader(zstandard.open(packed)) if suffix == ".zst" else packed
 
 
 def _parsed(path: Path | RemoteFile, lines: Iterable[bytes]) -> Iterator[Row]:
