@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 from dto_jobs.artifacts.artifact import Artifact, Blob, Receipt
@@ -223,8 +224,11 @@ class Runner:
             if checkpoints:
                 checkpoints.keep()
 
+        start = perf_counter()
         trained = self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
+        # As with engines: importing the trainer's libraries and loading the model is the trainer's time, too.
+        took = held(perf_counter() - start)
         blobs = artifact.write_files(trained.folder)
         self.workshop.clear(step.key)
-        spend = trained.spend.model_copy(update={"gpu_seconds": held(trained.spend.seconds).gpu_seconds})
+        spend = trained.spend.model_copy(update={"seconds": took.seconds, "gpu_seconds": took.gpu_seconds})
         return self._receipt(step, blobs, spend, records=len(pairs), figures=trained.figures)

@@ -32,7 +32,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
 )
 
-STEPS = 1900
+STEPS = 2000
 TOKENS_PER_STEP = 2560
 WARM_UP = 50  # steps
 PLATEAU = 0.4  # share of the steps at full learning rate and with many drills

@@ -29,12 +29,12 @@ TEMPERATURE = 0.6
 
 OPENING = 0.6  # the trace begins with "Okay, so …"
 LISTING = 0.4  # the terms are listed
-LONGEST = 5  # patterns after the quick pass, at most
+LONGEST = 6  # patterns after the quick pass, at most
 
 # After the quick pass, until the first careful check.
 UNCHECKED = {"stop": 0.14, "careful": 0.32, "again": 0.12, "doubt": 0.16, "signs": 0.13, "reading": 0.13}
 # After a careful check.
-CHECKED = {"stop": 0.28, "careful": 0.26, "doubt": 0.18, "signs": 0.14, "reading": 0.14}
+CHECKED = {"stop": 0.12, "careful": 0.28, "doubt": 0.24, "signs": 0.18, "reading": 0.18}
 
 # Shares of the training data, not of what the model should say: forms that DTO makes of its traces, so that cut and
 # pruned traces go on sensibly. Sampling at the temperature makes them rarer still.

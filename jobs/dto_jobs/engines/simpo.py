@@ -146,13 +146,11 @@ class SimpoTrainer:
             tokenizer.bos_token = None
         numbers = shape(model)
         watch = Watch(note)
-        start = perf_counter()
         trainer = _trainer(model, tokenizer, pairs, settings, workspace, watch, seed + settings.seed)
         lengths = _lengths(trainer, tokenizer)
         if settings.log_probabilities == "chunked":
             _check_head(trainer)
         trainer.train(resume_from_checkpoint=_last_checkpoint(workspace))
-        seconds = perf_counter() - start
         folder = workspace / "model"
         _save(trainer, folder, saved_as)
         # The tokenizer's own files, to the byte: saving it anew would write them in today's form.
@@ -164,7 +162,6 @@ class SimpoTrainer:
                 "trained": round(settings.epochs * epoch.trained),
                 "dense_flops": settings.epochs * epoch.dense_flops,
                 "attention_flops": settings.epochs * epoch.attention_flops,
-                "seconds": seconds,
             }
         )
         return Trained(folder, spend, _figures(trainer, watch, len(pairs), numbers.model_dump()))

@@ -20,7 +20,7 @@ class Evaluation(Stage):
 
     reads: ClassVar = Problem
     writes: ClassVar = Answer
-    part: ClassVar = 128
+    part: ClassVar = 256
 
     benchmarks: tuple[str, ...] = ("math500", "gsm8k", "aime2024", "mmlu-pro")
     """Benchmarks by name, or problem sets by source."""
