@@ -32,6 +32,8 @@ class Request:
     family: str = ""
     trace: str = ""
     """Where the prompt continues a trace that was cut: the whole trace from its prompt on, whose tokens before the cut are kept."""
+    schema: str = ""
+    """JSON schema the completion must keep to, for engines that can hold a model to one; others let it say what it likes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,13 @@ class EngineChat:
 
     def _request(self, question: Question) -> Request:
         text = "\n\n".join(message["content"] for message in question.messages)
-        return Request(question.name, self._engine.render(text), max_tokens=question.max_tokens, temperature=0.0)
+        return Request(
+            question.name,
+            self._engine.render(text),
+            max_tokens=question.max_tokens,
+            temperature=0.0,
+            schema=json.dumps(question.schema) if question.schema else "",
+        )
 
 
 def _said(completion: Completion) -> Reply:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vllm import RequestOutput, SamplingParams
 from vllm.lora.request import LoRARequest
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -129,6 +129,7 @@ def _sampling(request: Request, limit: int) -> SamplingParams:
         skip_special_tokens=False,
         spaces_between_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
     )
 
 
