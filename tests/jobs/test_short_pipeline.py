@@ -106,7 +106,7 @@ def test_a_damaged_model_is_trained_anew(whole, tmp_path):
     reference, _, _ = whole
     store = tmp_path / "store"
     shutil.copytree(reference, store)
-    weights = next((store / "runs/demo/training/1/files").glob("*.safetensors"))
+    weights = next((store / "runs/demo/training/1").rglob("*.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
