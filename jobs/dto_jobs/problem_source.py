@@ -47,9 +47,9 @@ class ProblemSource(RowSource):
         min_length=1,
         examples=["problems.jsonl", "math500", "hf://datasets/openai/gsm8k?config=main&split=train[:4000]"],
     )
-    """A path or `file:` URL, relative to the run file; `s3://bucket/key`; `hf://datasets/org/name@revision?split=…&config=…` on the Hugging Face
-    hub, or a folder with such a set, `folder?split=…`; a benchmark's name; `builtin:graded-sums` or
-    `builtin:graded-sums-test`."""
+    """A path or `file:` URL, relative to the run file; `s3://bucket/key`; a set of the Hugging Face hub,
+    `hf://datasets/org/name@revision?split=…&config=…`, or a folder with such a set, `folder?split=…`; a benchmark's name;
+    `builtin:graded-sums` or `builtin:graded-sums-test`."""
     folder: str | None = None
     """Folder with the benchmarks' files, relative to the run file; by default $DTO_BENCHMARKS, else `benchmarks`. A benchmark
     without a file there is asked of the hub."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dto_jobs.artifacts.artifact import Receipt
 from dto_jobs.artifacts.attempts import latest
 from dto_jobs.artifacts.store import Store
-from dto_jobs.core.estimate import Workload
+from dto_jobs.core.estimate import Habits, Workload
 from dto_jobs.core.records import Pair, PrunedTrace, Response
 
 Measured = dict[str, float | None]
@@ -61,7 +61,7 @@ def _measured(store: Store, run: str, settings: Mapping[str, Any]) -> tuple[int,
     }
     traces = len(responses)
     found |= _exits(_receipt(store, run, "exits"), traces, settings["exits"])
-    found |= _endings(_receipt(store, run, "endings"))
+    found |= _endings(_receipt(store, run, "endings"), found)
     found |= _pruned(store, run, settings["pruning"])
     found |= _pairs(store, run, problems, mean)
     found |= _answers(_receipt(store, run, "baseline"), _receipt(store, run, "evaluation"))
@@ -82,10 +82,14 @@ def _same(receipt: Receipt, settings: Mapping[str, Any], names: tuple[str, ...])
     return all(receipt.settings.get(name) == settings.get(name) for name in names)
 
 
-def _endings(endings: Receipt | None) -> Measured:
-    if endings is None or not endings.spend.requests:
+def _endings(receipt: Receipt | None, shown: Measured) -> Measured:
+    """Return what an ending takes, and how much of a response stays before it."""
+    if receipt is None or not receipt.spend.requests:
         return {}
-    return {"ending": max(1.0, endings.spend.generated / endings.spend.requests)}
+    spend = receipt.spend
+    prompt = (spend.prompt_computed + spend.prompt_cached) / spend.requests
+    place = (prompt - (shown["prompt"] or 0.0) - Habits().closing) / (shown["response"] or 1.0)
+    return {"ending": max(1.0, spend.generated / spend.requests), "exit_place": min(1.0, max(0.01, place))}
 
 
 def _pruned(store: Store, run: str, settings: Mapping[str, Any]) -> Measured:
@@ -94,12 +98,11 @@ def _pruned(store: Store, run: str, settings: Mapping[str, Any]) -> Measured:
     if artifact is None or receipt is None or not receipt.records:
         return {}
     traces = [(one.ended.trace, one.text is not None) for one in artifact.records(PrunedTrace)]
-    places = [trace.exit / len(trace.patterns) for trace, _ in traces if trace.exit is not None]
+    exits = sum(trace.exit is not None for trace, _ in traces)
     ended = sum(was for _, was in traces)
     found: Measured = {
         "patterns": max(1.0, statistics.fmean(len(trace.patterns) for trace, _ in traces)),
-        "exit_share": len(places) / len(traces),
-        "exit_place": statistics.fmean(places) if places else None,
+        "exit_share": exits / len(traces),
         "ended_share": ended / len(traces),
     }
     checks = receipt.counts.get("checks", 0)

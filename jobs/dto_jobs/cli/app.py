@@ -171,10 +171,8 @@ def plan(
     """Show what would run and what is there already, or, with --estimate, what it would take."""
     if estimate:
         from dto_jobs.cli import estimating  # noqa: PLC0415 - keeps `dto --help` quick
-        from dto_jobs.cli.running import opened  # noqa: PLC0415 - likewise
 
-        local = opened(file, store, [*(overrides or ()), *_until(until)])
-        found = estimating.estimated(local.run, local.folder, local.store, assume or ())
+        found = estimating.estimated(file, store, [*(overrides or ()), *_until(until)], assume or ())
         out.print(estimating.table(found)) if not as_json else typer.echo(json.dumps(estimating.rows(found)))
         return
     from dto_jobs.cli.planning import planned, table  # noqa: PLC0415 - keeps `dto --help` quick

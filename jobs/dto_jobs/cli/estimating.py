@@ -1,6 +1,6 @@
 """`dto plan --estimate`: what a run would take, by stage, before it starts; no weight is loaded, nothing is sampled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -17,12 +17,14 @@ from dto_jobs.artifacts.pilots import Pilot, pilot, workload
 from dto_jobs.artifacts.problem_sets import read_problems
 from dto_jobs.artifacts.store import Store
 from dto_jobs.cli.progress import amount
+from dto_jobs.cli.running import opened
 from dto_jobs.core.cost import FORMULA
 from dto_jobs.core.estimate import FORMULAS, OPTIMIZER_BYTES, Assumed, Habits, Load, Machine, Workload, estimate, total
-from dto_jobs.errors import InputError, InvalidRunError, MissingExtraError
+from dto_jobs.errors import InputError, InvalidRunError, MissingExtraError, StoreError
 from dto_jobs.plan import plan
 from dto_jobs.problem_source import ProblemSource
 from dto_jobs.resource import DTORun
+from dto_jobs.run_file import read_run
 
 RESPONSE_SHARE = 0.6
 """Of the token limit: what a response of a reasoning model takes, if nothing is known (about 5,000 of 8,192)."""
@@ -42,17 +44,13 @@ class Estimate(NamedTuple):
     pilot: Pilot | None
 
 
-def estimated(run: DTORun, folder: Path, store: Store, assumptions: Sequence[str]) -> Estimate:
-    """Return what a run would take; `assumptions` are `name=value`, of Habits, Machine, `pilot` and `config`."""
+def estimated(file: Path, store: str | Path | None, overrides: list[str], assumptions: Sequence[str]) -> Estimate:
+    """Return what a file's run would take; `assumptions` are `name=value`, of Habits, Machine, `pilot` and `config`."""
     given = dict(_assumption(text) for text in assumptions)
+    run, folder = read_run(file, overrides), file.absolute().parent
     stages = run.spec.stages.model_dump(mode="json", by_alias=True)
     model = _model(run.spec.model.source, folder, given.pop("config", None))
-    named = given.pop("pilot", None)
-    example = None
-    if named != "none":
-        example = pilot(store, stages, run.spec.model.model_dump(mode="json", by_alias=True, exclude_none=True), named)
-        if named and example is None:
-            raise InputError(f"--assume pilot={named}: the store has no run of that name with responses")
+    example = _pilot(lambda: opened(file, store, overrides).store, run, given.pop("pilot", None))
     work = workload(stages, _problems(run, folder), _benchmark_problems(run, folder))
     numbers = {name: _number(name, text) for name, text in given.items()}
     machine = Machine.model_validate({name: numbers[name] for name in numbers if name in Machine.model_fields})
@@ -62,6 +60,23 @@ def estimated(run: DTORun, folder: Path, store: Store, assumptions: Sequence[str
     if run.spec.stages.rollout.imported:
         loads["rollout"] = Load(disk_bytes=loads["rollout"].disk_bytes)
     return Estimate({n: load for n, load in loads.items() if n in links}, model, work, assumed, machine, example)
+
+
+def _pilot(store: Callable[[], Store], run: DTORun, named: str | None) -> Pilot | None:
+    """Return the run to learn from; a store that cannot be opened has none, unless one was named."""
+    if named == "none":
+        return None
+    stages = run.spec.stages.model_dump(mode="json", by_alias=True)
+    model = run.spec.model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    try:
+        example = pilot(store(), stages, model, named)
+    except StoreError:
+        if named:
+            raise
+        return None
+    if named and example is None:
+        raise InputError(f"--assume pilot={named}: the store has no run of that name with responses")
+    return example
 
 
 def _any_key() -> Mapping[str, str]:
