@@ -17,7 +17,6 @@ from dto_jobs.errors import RunConflictError
 from dto_jobs.pipeline import BENCHMARKS, PROBLEMS
 from dto_jobs.plan import PlannedStage
 from dto_jobs.plan_file import planned
-from dto_jobs.problem_source import ProblemSource
 from dto_jobs.resource import DTORun
 from dto_jobs.runner import Progress, Runner
 from dto_jobs.workshop import LocalWorkshop
@@ -61,10 +60,8 @@ class LocalRun:
         return read_problems(self.run.spec.problems, self.folder, endpoint=endpoint)
 
     def _benchmarks(self) -> Iterator[Record]:
-        settings = self.run.spec.stages.evaluation
-        for name in settings.benchmarks:
-            source = ProblemSource(source=name, limit=settings.limit)
-            yield from read_problems(source, self.folder, benchmark=name, endpoint=self.run.spec.artifacts.endpoint)
+        for one in self.run.spec.stages.evaluation.sets():
+            yield from read_problems(one, self.folder, benchmark=one.name, endpoint=self.run.spec.artifacts.endpoint)
 
     def planned(self, sources: dict[str, Whole]) -> tuple[PlannedStage, ...]:
         """Return the run's stages up to its `until`, named by content."""

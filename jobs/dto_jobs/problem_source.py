@@ -32,7 +32,7 @@ class RowSource(Settings):
 
 
 class ProblemSource(RowSource):
-    """Problems with checkable answers: a file, a known benchmark, built-in problems, or written here."""
+    """Problems with checkable answers: a file, a set of the hub, a known benchmark, built-in problems, or written here."""
 
     rules: ClassVar[tuple[Agreement, ...]] = (
         Rule(
@@ -43,18 +43,29 @@ class ProblemSource(RowSource):
     )
 
     source: str | None = Field(
-        default=None, min_length=1, examples=["problems.jsonl", "math500", "builtin:graded-sums"]
+        default=None,
+        min_length=1,
+        examples=["problems.jsonl", "math500", "hf://datasets/openai/gsm8k?config=main&split=train[:4000]"],
     )
-    """A path or `file:` URL, relative to the run file; `s3://bucket/key`; a benchmark's name;
+    """A path or `file:` URL, relative to the run file; `s3://bucket/key`; a set of the Hugging Face hub,
+    `hf://datasets/org/name@revision?split=…&config=…`, or a folder with such a set, `folder?split=…`; a benchmark's name;
     `builtin:graded-sums` or `builtin:graded-sums-test`."""
     folder: str | None = None
-    """Folder with the benchmarks' files, relative to the run file; by default $DTO_BENCHMARKS, else `benchmarks`."""
+    """Folder with the benchmarks' files, relative to the run file; by default $DTO_BENCHMARKS, else `benchmarks`. A benchmark
+    without a file there is asked of the hub."""
     inline: tuple[dict[str, Any], ...] = ()
     """The problems themselves, in place of a source."""
     options: str | None = None
     """Column of a multiple-choice question's options; by default `options` or `choices`, read by the grader `choice`."""
     ask_for_box: bool = True
     """Add the request for a boxed answer to questions that lack it; built-in problems are said as they are."""
+
+
+class NamedProblems(ProblemSource):
+    """A set of problems to evaluate on, with a name of its own."""
+
+    name: str = Field(min_length=1, max_length=253, examples=["olympiad"])
+    """What results call it, and how the gate names it."""
 
 
 class TraceSource(RowSource):

@@ -73,6 +73,20 @@ def test_every_stage_runs_and_the_results_say_so(whole):
     assert "</html>" in (store / "runs/demo/report.html").read_text()
 
 
+def test_a_run_takes_what_is_estimated_from_its_own_habits(whole):
+    store, results, _ = whole
+    words = [sys.executable, "-m", "dto_jobs", "plan", ROOT / "manifests/samples/demo.yaml", "--estimate", "--json"]
+    options = [word for setting in SMALL for word in ("--set", setting)]
+    done = subprocess.run(
+        [*words, "--store", store, *options, "--assume", "pilot=demo"], capture_output=True, text=True, check=True
+    )
+    expected, found = json.loads(done.stdout), results["cost"]
+    for name in STAGES:
+        tokens = "trained" if name == "training" else "generated"
+        assert expected["stages"][name][tokens] == pytest.approx(found["stages"][name][tokens], rel=0.25)
+    assert expected["total"]["flops"] == pytest.approx(found["total"]["flops"], rel=0.25)
+
+
 def test_another_beta_pays_for_training_and_the_tuned_model_only(whole):
     store, _, _ = whole
     results = run("demo.yaml", store, *SMALL, "metadata.name=beta", "stages.training.beta=2.5")

@@ -5,10 +5,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from dto_jobs.artifacts.benchmarks import BENCHMARKS, Benchmark, benchmark_file
+from dto_jobs.artifacts.benchmarks import BENCHMARKS, Benchmark, benchmark_file, no_such_file
+from dto_jobs.artifacts.hub_sets import HubSet, hub_rows, hub_set
 from dto_jobs.artifacts.rows import Identities, Row, chosen, located, read_rows
 from dto_jobs.core.records import Problem
-from dto_jobs.errors import InputError
+from dto_jobs.errors import InputError, MissingExtraError
 from dto_jobs.problem_source import ProblemSource, RowSource
 from dto_jobs.prompts import choice_question, math_question
 from dto_jobs.settings import benchmarks_from_environment
@@ -128,17 +129,37 @@ def _rows(source: ProblemSource, folder: Path, endpoint: str | None) -> Iterator
     if name.startswith(BUILTIN):
         return _numbered(name, _builtin(name.removeprefix(BUILTIN)))
     if name in BENCHMARKS and not (folder / name).is_file():
-        return read_rows(benchmark_file(name, _benchmark_folders(source, folder)))
+        return _benchmark_rows(name, _benchmark_folder(source, folder))
+    if (place := hub_set(name, folder)) is not None:
+        return hub_rows(place)
     return read_rows(located(name, folder, also=tuple(BENCHMARKS), endpoint=endpoint))
+
+
+def _benchmark_rows(name: str, folder: Path) -> Iterator[Row]:
+    """Return a known benchmark's rows: its file's, or else the hub's."""
+    file = benchmark_file(name, folder)
+    if file is not None:
+        return read_rows(file)
+    place = hub_set(BENCHMARKS[name].hub, folder)
+    if place is None:
+        raise InputError(no_such_file(name, folder))
+    return _from_hub(place, no_such_file(name, folder))
+
+
+def _from_hub(place: HubSet, nearer: str) -> Iterator[Row]:
+    try:
+        yield from hub_rows(place)
+    except (InputError, MissingExtraError) as error:
+        raise InputError(f"{nearer}. The hub was asked, too: {error}") from error
 
 
 def _numbered(label: str, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:
     return (Row(f"{label} {number}", number, columns) for number, columns in enumerate(rows, start=1))
 
 
-def _benchmark_folders(source: ProblemSource, folder: Path) -> tuple[Path, ...]:
+def _benchmark_folder(source: ProblemSource, folder: Path) -> Path:
     named = Path(source.folder).expanduser() if source.folder else benchmarks_from_environment()
-    return (folder / (named or "benchmarks"),)
+    return folder / (named or "benchmarks")
 
 
 def _builtin(name: str) -> list[dict[str, str]]:

@@ -75,7 +75,9 @@ def located(source: str, folder: Path, also: tuple[str, ...] = (), endpoint: str
     if source.startswith(SCHEME):
         return RemoteFile(source, endpoint)
     if "://" in source and not source.startswith("file:"):
-        raise InputError(f"{source}: only files and s3:// can be read here: download it as JSONL and name the file")
+        raise InputError(
+            f"{source}: only files, s3:// and hf://datasets/ can be read here: download it as JSONL and name the file"
+        )
     if source.startswith("file:"):
         source = unquote(urlsplit(source).path)
     path = folder / Path(source).expanduser()

@@ -147,9 +147,34 @@ def validate(file: File, overrides: Overrides = None) -> None:
 
 @app.command()
 def plan(
-    file: File, store: StoreAddress = None, overrides: Overrides = None, until: Until = None, *, as_json: Json = False
+    file: File,
+    store: StoreAddress = None,
+    overrides: Overrides = None,
+    until: Until = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--assume",
+            help="With --estimate: a habit of the model (response=5000), the machine (peak_tflops=989, mfu=0.35, "
+            "tokens_per_second=9000), config=FILE in place of the model's own, or pilot=RUN (none for none). "
+            "May be repeated.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    *,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Say what the run would take: tokens, FLOPs, GPU-hours and disk by stage."),
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show what would run, and what is there already."""
+    """Show what would run and what is there already, or, with --estimate, what it would take."""
+    if estimate:
+        from dto_jobs.cli import estimating  # noqa: PLC0415 - keeps `dto --help` quick
+
+        found = estimating.estimated(file, store, [*(overrides or ()), *_until(until)], assume or ())
+        out.print(estimating.table(found)) if not as_json else typer.echo(json.dumps(estimating.rows(found)))
+        return
     from dto_jobs.cli.planning import planned, table  # noqa: PLC0415 - keeps `dto --help` quick
 
     rows = planned(file, store, [*(overrides or ()), *_until(until)])

@@ -1,14 +1,16 @@
 """Evaluation: the same problems, prompts and sampling for the base and the tuned model (method.md 8)."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.records import Answer, Problem
 from dto_jobs.core.segmentation import Segmentation, count_rechecks, segment, split_thinking
 from dto_jobs.dialogue import Dialogue, hold
+from dto_jobs.problem_source import NamedProblems
 from dto_jobs.stage import Completion, Ports, Request, Stage
 
 # Merging patterns down to a limit would hide re-checks.
@@ -24,8 +26,10 @@ class Evaluation(Stage):
 
     benchmarks: tuple[str, ...] = ("math500", "gsm8k", "aime2024", "mmlu-pro")
     """Benchmarks by name, or problem sets by source."""
+    problem_sets: tuple[NamedProblems, ...] = ()
+    """Further sets, each with columns and grader of its own."""
     limit: int | None = Field(default=None, ge=1)
-    """At most so many problems of each benchmark."""
+    """At most so many problems of each benchmark and set."""
     samples: int = Field(default=4, ge=1, le=256)
     """Responses k per problem."""
     temperature: float = Field(default=0.6, ge=0, le=2)
@@ -34,6 +38,21 @@ class Evaluation(Stage):
     """Nucleus."""
     max_tokens: int = Field(default=8192, ge=1)
     """Longest response."""
+
+    def sets(self) -> Iterator[NamedProblems]:
+        """Yield all that is to be answered, by name."""
+        named = (NamedProblems(name=name, source=name) for name in self.benchmarks)
+        for one in (*named, *self.problem_sets):
+            limit = min(filter(None, (one.limit, self.limit)), default=None)
+            yield one.model_copy(update={"limit": limit})
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Evaluation":
+        names = Counter([*self.benchmarks, *(one.name for one in self.problem_sets)])
+        twice = [name for name, times in names.items() if times > 1]
+        if twice or not names:
+            raise ValueError(f"{twice[0]} is named twice" if twice else "name at least one benchmark or problem set")
+        return self
 
     def run(self, records: Iterable[Problem], ports: Ports) -> Iterator[Sequence[Answer]]:
         """Yield the answers to each problem."""
