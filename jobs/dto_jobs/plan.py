@@ -26,8 +26,8 @@ TELLING = {
     "statistics",
 }
 """Modules of the core that tell what came of a run, and have no part in making it."""
-TRAINING = {"log_probabilities", "simpo"}
-"""Modules of the engines that only a training runs."""
+TRAINING = {"adapters", "divergence", "log_probabilities", "processes", "simpo", "training_log", "training_process"}
+"""Modules of core and engines that only a training runs."""
 
 
 @dataclass(frozen=True)
