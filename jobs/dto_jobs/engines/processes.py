@@ -35,7 +35,7 @@ SET_PARENT_DEATH_SIGNAL = 1
 
 def processes_here() -> int:
     """Return how many processes a training takes on this machine: one per GPU."""
-    return max(1, torch.cuda.device_count())
+    return max(1, int(torch.cuda.device_count()))
 
 
 def check_asked(distributed: str, processes: int) -> None:

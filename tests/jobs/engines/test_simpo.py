@@ -82,7 +82,7 @@ def trained(tiny, tmp_path):
 
 
 def untrained(base, settings, workspace):
-    model, tokenizer, _ = SimpoTrainer(base)._loaded()
+    model, tokenizer, _ = SimpoTrainer(base)._loaded(settings)
     return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent, None), 0)
 
 
