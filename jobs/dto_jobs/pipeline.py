@@ -30,6 +30,8 @@ class Link:
     reads: str
     model: str | None = None
     """The stage whose model is run, None for the run's own."""
+    asks: str | None = None
+    """The stage whose problems are asked besides."""
 
 
 class Pipeline(Settings):
@@ -60,7 +62,7 @@ class Pipeline(Settings):
         yield Link("endings", self.endings, "exits")
         yield Link("pruning", self.pruning, "endings")
         yield Link("pairs", self.pairs, "pruning")
-        yield Link("training", self.training, "pairs")
+        yield Link("training", self.training, "pairs", asks="rollout" if self.training.sweep else None)
         yield Link("baseline", self.evaluation, BENCHMARKS)
         yield Link("evaluation", self.evaluation, BENCHMARKS, model="training")
 

@@ -80,6 +80,15 @@ class LocalWorkshop:
             self._open = (name, self._opened(model))
         return self._open[1]
 
+    def trial(self, folder: Path | None) -> Engine:
+        """Return an engine with a model that is not kept yet, None for the run's own."""
+        if folder is None:
+            return self.engine(None)
+        self._close()
+        # A folder may come to hold another model: what is opened for a trial is not shared.
+        self._open = (f"trial:{folder}", self._loaded(folder, self._model))
+        return self._open[1]
+
     def _close(self) -> None:
         """Let go of the open engine: its memory goes before another model's comes."""
         close = getattr(self._open[1], "close", None) if self._open else None

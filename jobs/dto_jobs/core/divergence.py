@@ -12,6 +12,8 @@ from dto_jobs.settings import Settings
 class Guard(Settings):
     """When a training is stopped: means over a window of logged steps, compared with the window at its start."""
 
+    enabled: bool = True
+    """False: a training is stopped only by a loss that is no number."""
     window: int = Field(default=10, ge=1, le=1000)
     """Logged steps that are averaged, so that one hard batch stops nothing; a training of fewer than twice as many is only stopped by
     a loss that is no number."""
@@ -23,7 +25,7 @@ class Guard(Settings):
     lost what it could."""
 
 
-def gone_wrong(log: Sequence[Mapping[str, float]], guard: Guard | None) -> str | None:
+def gone_wrong(log: Sequence[Mapping[str, float]], guard: Guard) -> str | None:
     """Return what is wrong with a training by its log so far, None for nothing; the log's last entry is the newest.
 
     Entries hold `loss`, and may hold `gradientNorm` and `chosen`, a mean log-probability per token.
@@ -32,7 +34,7 @@ def gone_wrong(log: Sequence[Mapping[str, float]], guard: Guard | None) -> str |
     for name, word in (("loss", "loss"), ("gradientNorm", "norm of the gradient")):
         if not math.isfinite(newest.get(name, 0.0)):
             return f"its {word} is {newest[name]}"
-    if guard is None or len(log) < 2 * guard.window:
+    if not guard.enabled or len(log) < 2 * guard.window:
         return None
     start, now = log[: guard.window], log[-guard.window :]
     before, loss = _mean(start, "loss"), _mean(now, "loss")

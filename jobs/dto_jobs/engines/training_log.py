@@ -41,7 +41,7 @@ def noted(history: Sequence[Mapping[str, Any]], steps: int) -> list[dict[str, fl
 class Watch(TrainerCallback):
     """Notes each logged step, and stops a training that has gone wrong for good."""
 
-    def __init__(self, note: Note, guard: Guard | None) -> None:
+    def __init__(self, note: Note, guard: Guard) -> None:
         self._note = note
         self._guard = guard
 

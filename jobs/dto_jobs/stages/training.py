@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from dto_jobs.core.divergence import Guard
+from dto_jobs.core.sweep import Sweep
 from dto_jobs.settings import Settings
 from dto_jobs.stage import ModelStage
 
@@ -58,5 +59,7 @@ class Training(ModelStage):
     """Adapters; None for full training."""
     distributed: Literal["ddp", "fsdp"] = "ddp"
     """How several processes share a training: `ddp` holds the model in each, `fsdp` (version 2, GPUs only) a shard of it."""
-    guard: Guard | None = Guard()
-    """When a training that goes wrong is stopped; null: only when its loss is no number."""
+    guard: Guard = Guard()
+    """When a training that goes wrong is stopped."""
+    sweep: Sweep | None = None
+    """Settings to try; the best on held-out problems is kept, and all are shown."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dto_jobs.core.divergence import Guard, gone_wrong
 
+OFF = Guard(enabled=False, window=3)
 GUARD = Guard(window=3, loss_factor=3.0, chosen_fall=2.0)
 
 
@@ -18,7 +19,7 @@ def log(losses, chosen=None):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["loss", "gradientNorm"])
-@pytest.mark.parametrize("guard", [GUARD, None])
+@pytest.mark.parametrize("guard", [GUARD, OFF])
 def test_what_is_no_number_stops_at_once(name, value, guard):
     assert str(value) in gone_wrong([{"loss": 1.0, name: value}], guard)
 
@@ -27,7 +28,7 @@ def test_a_loss_that_explodes_is_noticed_once_a_window_shows_it():
     losses = [1.0, 1.1, 0.9, 1.0, 9.0, 1.0, 9.0, 9.0]
     assert [gone_wrong(log(losses[:end]), GUARD) is not None for end in range(1, 9)] == [False] * 5 + [True, True, True]
     assert "from 1 to 3.67" in gone_wrong(log(losses[:6]), GUARD)
-    assert gone_wrong(log(losses), None) is None
+    assert gone_wrong(log(losses), OFF) is None
 
 
 def test_one_hard_batch_stops_nothing():

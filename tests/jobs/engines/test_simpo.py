@@ -83,7 +83,7 @@ def trained(tiny, tmp_path):
 
 def untrained(base, settings, workspace):
     model, tokenizer, _ = SimpoTrainer(base)._loaded(settings)
-    return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent, None), 0)
+    return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent, settings.guard), 0)
 
 
 @dataclass
@@ -317,7 +317,7 @@ def test_a_training_that_goes_wrong_stops_unless_told_not_to(trained):
     wild = {"learning_rate": 3e-2, "epochs": 4.0, "nll": 0.0}
     with pytest.raises(StageFailedError, match=r"diverged at step \d+ of 18: .*stages.training.nll"):
         trained("guarded", **wild, guard=Guard(window=2))
-    assert trained("unguarded", **wild, guard=None).figures["steps"] == 18
+    assert trained("unguarded", **wild, guard=Guard(enabled=False)).figures["steps"] == 18
 
 
 def test_pairs_longer_than_the_model_s_context_are_dropped_and_counted(trained, seen, tiny, tmp_path):
