@@ -76,7 +76,7 @@ def needed(links: list[Link], until: str | None) -> list[Link]:
         link = by_name.get(waiting.pop())
         if link is not None and link.name not in wanted:
             wanted.add(link.name)
-            waiting += [need for need in (link.reads, link.model) if need]
+            waiting += [need for need in (link.reads, link.model, link.asks) if need]
     return [link for link in links if link.name in wanted]
 
 
