@@ -30,6 +30,8 @@ class Link:
     reads: str
     model: str | None = None
     """The stage whose model is run, None for the run's own."""
+    asks: str | None = None
+    """The stage whose problems are asked besides."""
 
 
 class Pipeline(Settings):
@@ -60,7 +62,7 @@ class Pipeline(Settings):
         yield Link("endings", self.endings, "exits")
         yield Link("pruning", self.pruning, "endings")
         yield Link("pairs", self.pairs, "pruning")
-        yield Link("training", self.training, "pairs")
+        yield Link("training", self.training, "pairs", asks="rollout" if self.training.sweep else None)
         yield Link("baseline", self.evaluation, BENCHMARKS)
         yield Link("evaluation", self.evaluation, BENCHMARKS, model="training")
 
@@ -74,7 +76,7 @@ def needed(links: list[Link], until: str | None) -> list[Link]:
         link = by_name.get(waiting.pop())
         if link is not None and link.name not in wanted:
             wanted.add(link.name)
-            waiting += [need for need in (link.reads, link.model) if need]
+            waiting += [need for need in (link.reads, link.model, link.asks) if need]
     return [link for link in links if link.name in wanted]
 
 

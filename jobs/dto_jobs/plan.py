@@ -26,8 +26,17 @@ TELLING = {
     "statistics",
 }
 """Modules of the core that tell what came of a run, and have no part in making it."""
-TRAINING = {"log_probabilities", "simpo"}
-"""Modules of the engines that only a training runs."""
+TRAINING = {
+    "adapters",
+    "divergence",
+    "log_probabilities",
+    "processes",
+    "simpo",
+    "sweep",
+    "training_log",
+    "training_process",
+}
+"""Modules of core and engines that only a training runs."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +85,12 @@ class PlannedStage:
     reads: str
     model: str | None
     key: str
+    asks: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The stages and sources that must be done before."""
-        return (self.reads, self.model) if self.model else (self.reads,)
+        return tuple(need for need in (self.reads, self.model, self.asks) if need)
 
 
 def plan(
@@ -94,7 +104,7 @@ def plan(
     keys = dict(sources)
     planned: list[PlannedStage] = []
     for link in needed(list(pipeline.links()), until):
-        step = PlannedStage(link.name, link.stage, link.reads, link.model, content_key(link, keys, base))
+        step = PlannedStage(link.name, link.stage, link.reads, link.model, content_key(link, keys, base), link.asks)
         keys[step.name] = step.key
         planned.append(step)
     return tuple(planned)
@@ -103,7 +113,7 @@ def plan(
 def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) -> str:
     """Return the sha256 of everything a stage's result depends on."""
     content = {
-        "code": code_version(trains=isinstance(link.stage, ModelStage)),
+        "code": code_version(trains=isinstance(link.stage, ModelStage), chooses=link.asks is not None),
         # Base and tuned answers share settings, and may share a model digest; what they read tells them apart.
         "stage": type(link.stage).__name__,
         "settings": link.stage.model_dump(mode="json", by_alias=True),
@@ -115,19 +125,19 @@ def content_key(link: Link, keys: Mapping[str, str], base: Mapping[str, Any]) ->
 
 
 @cache
-def code_version(*, trains: bool = False) -> str:
+def code_version(*, trains: bool = False, chooses: bool = False) -> str:
     """Return a digest of the code that decides what a stage writes: the algorithm, the stages and the words said to models.
 
-    The trainer's code counts only for a stage that trains.
+    The trainer's code counts only for a stage that trains; what tells good from bad only where it chooses between models.
     """
-    unread = TELLING if trains else TELLING | TRAINING
+    unread = set() if chooses else TELLING if trains else TELLING | TRAINING
     root = resources.files("dto_jobs")
     digest = hashlib.sha256()
     for name in ("core", "stages", "engines"):
         with resources.as_file(root / name) as folder:
             for path in sorted(path for path in Path(folder).glob("*.py") if path.stem not in unread):
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    for name in ("prompts.py", "dialogue.py"):
+    for name in ("prompts.py", "dialogue.py", *(("sweep.py",) if chooses else ())):
         digest.update((root / name).read_bytes())
     return digest.hexdigest()
 

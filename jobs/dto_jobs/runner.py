@@ -12,12 +12,14 @@ from dto_jobs.artifacts.artifact import Artifact, Blob, Receipt
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.artifacts.checkpoints import Checkpoints
 from dto_jobs.core.cost import ModelShape, Spend, total
-from dto_jobs.core.records import Pair
+from dto_jobs.core.records import Pair, Response
 from dto_jobs.errors import InterruptedRunError, StageFailedError
 from dto_jobs.metering import MeteredEngine, MeteredPorts, held
 from dto_jobs.parts import Batch, Made, begun, due, groups, share, worked
 from dto_jobs.plan import WHOLE, PlannedStage, Shard, code_version, ready
-from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
+from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trained, Trainer
+from dto_jobs.stages.training import Training
+from dto_jobs.sweep import SweepRun
 
 
 class Progress(Protocol):
@@ -47,6 +49,9 @@ class Workshop(Protocol):
 
     def judge(self, stage: Stage, memory: Memory) -> Judge | None:
         """Return the judge a stage asks for; what it says is kept in `memory`."""
+
+    def trial(self, folder: Path | None) -> Engine:
+        """Return an engine with a model that is not kept yet, None for the run's own."""
 
     def trainer(self) -> Trainer:
         """Return a trainer of the run's model."""
@@ -134,7 +139,7 @@ class Runner:
         return Receipt(
             stage=step.name,
             key=step.key,
-            code=code_version(trains=isinstance(step.stage, ModelStage)),
+            code=code_version(trains=isinstance(step.stage, ModelStage), chooses=step.asks is not None),
             reads={need: self.whole[need][1].digest for need in step.needs},
             settings=step.stage.model_dump(mode="json", by_alias=True),
             blobs=tuple(blobs),
@@ -225,10 +230,19 @@ class Runner:
                 checkpoints.keep()
 
         start = perf_counter()
-        trained = self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
+        trained = self._trained(step, pairs, workspace, note)
         # As with engines: importing the trainer's libraries and loading the model is the trainer's time, too.
         took = held(perf_counter() - start)
         blobs = artifact.write_files(trained.folder)
         self.workshop.clear(step.key)
         spend = trained.spend.model_copy(update={"seconds": took.seconds, "gpu_seconds": took.gpu_seconds})
         return self._receipt(step, blobs, spend, records=len(pairs), figures=trained.figures)
+
+    def _trained(
+        self, step: PlannedStage, pairs: Sequence[Pair], workspace: Path, note: Callable[[dict[str, float]], None]
+    ) -> Trained:
+        if step.asks is None:
+            return self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
+        assert isinstance(step.stage, Training)
+        sweep = SweepRun(step.stage, self.workshop, workspace, note, self.seed)
+        return sweep.run(pairs, (one.problem for one in self.whole[step.asks][0].records(Response)))

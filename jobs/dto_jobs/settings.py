@@ -109,3 +109,22 @@ def benchmarks_from_environment() -> Path | None:
 def key_from_environment(variable: str) -> str | None:
     """Return the secret that an environment variable holds, if it holds one."""
     return os.environ.get(variable) or None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A process's place among those that train together, as torchrun tells it."""
+
+    rank: int = 0
+    size: int = 1
+
+
+def world_from_environment() -> World:
+    """Return this process's place among those that torchrun started; alone where it did not."""
+    return World(int(os.environ.get("RANK") or 0), int(os.environ.get("WORLD_SIZE") or 1))
+
+
+def training_processes_from_environment() -> int | None:
+    """Return how many processes $DTO_TRAINING_PROCESSES wants a training to run in on this machine, if it says."""
+    named = os.environ.get("DTO_TRAINING_PROCESSES")
+    return int(named) if named else None

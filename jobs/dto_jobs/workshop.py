@@ -12,6 +12,7 @@ from dto_jobs.endpoint import Endpoint
 from dto_jobs.errors import InputError, MissingExtraError
 from dto_jobs.judges import JudgeSource
 from dto_jobs.model_source import EngineSource, ModelSource, OpenaiEngine
+from dto_jobs.settings import training_processes_from_environment
 from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trainer
 from dto_jobs.stages.pruning import Pruning
 
@@ -77,6 +78,15 @@ class LocalWorkshop:
         if self._open is None or self._open[0] != name:
             self._close()
             self._open = (name, self._opened(model))
+        return self._open[1]
+
+    def trial(self, folder: Path | None) -> Engine:
+        """Return an engine with a model that is not kept yet, None for the run's own."""
+        if folder is None:
+            return self.engine(None)
+        self._close()
+        # A folder may come to hold another model: what is opened for a trial is not shared.
+        self._open = (f"trial:{folder}", self._loaded(folder, self._model))
         return self._open[1]
 
     def _close(self) -> None:
@@ -158,9 +168,10 @@ class LocalWorkshop:
             )
         require("trl", "train", "training")
         self._close()
+        from dto_jobs.engines.processes import processes_here  # noqa: PLC0415 - needs torch
         from dto_jobs.engines.simpo import SimpoTrainer  # noqa: PLC0415 - trl takes seconds to import
 
-        return SimpoTrainer(self._base())
+        return SimpoTrainer(self._base(), training_processes_from_environment() or processes_here())
 
     def workspace(self, key: str) -> Path:
         """Return a folder that outlives a killed process, for checkpoints."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -220,13 +219,20 @@ def dumbbells(rows: Sequence[Row], caption: str) -> Markup:
     return drawing(WIDTH, height, f"{caption}, base to tuned model: {told}", marks, "dumbbells")
 
 
-def steps(noted: Sequence[Mapping[str, float]], figure: str) -> Markup:
-    """Draw a figure of the training over its steps."""
+def steps(noted: Sequence[Mapping[str, float]], figures: Mapping[str, str], scale: float = 1.0) -> Markup:
+    """Draw figures of the training over its steps, each in its style (`tuned`, `base`), multiplied by `scale`."""
     height = 150.0
-    seen = [(row.get("step", index), row[figure]) for index, row in enumerate(noted, start=1) if figure in row]
-    least, most = min(value for _, value in seen), max(value for _, value in seen)
-    x = Scale(0, max(step for step, _ in seen), 44, WIDTH - 12)
-    y = Scale(min(0.0, least), most or 1.0, height - 36, 12)
-    marks = [*_axes(x, y, "step", height, shares=False), path([(x(step), y(value)) for step, value in seen], "curve")]
-    marks += [line(x(a[0]), y(0), x(b[0]), y(0), "grid") for a, b in pairwise(seen[:2]) if y.least < 0]
-    return drawing(WIDTH, height, f"Training: {figure} over steps", marks, "steps")
+    seen = {
+        name: [(row.get("step", index), scale * row[name]) for index, row in enumerate(noted, start=1) if name in row]
+        for name in figures
+    }
+    values = [value for points in seen.values() for _, value in points]
+    x = Scale(0, max(step for points in seen.values() for step, _ in points), 44, WIDTH - 12)
+    y = Scale(min(0.0, *values), max(0.0, *values) or 1.0, height - 36, 12)
+    marks = [*_axes(x, y, "step", height, shares=False)]
+    for name, points in seen.items():
+        marks.append(path([(x(step), y(value)) for step, value in points], f"curve {figures[name]}"))
+    title = f"Training: {' and '.join(figures)} over steps, last " + ", ".join(
+        f"{points[-1][1]:.3g}" for points in seen.values() if points
+    )
+    return drawing(WIDTH, height, title, marks, "steps")

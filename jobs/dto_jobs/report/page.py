@@ -14,7 +14,7 @@ from dto_jobs.core.audits import CutAudit, JudgeAudit
 from dto_jobs.core.cost import FORMULA
 from dto_jobs.core.records import PrunedTrace, SearchedTrace
 from dto_jobs.core.results import EvaluationResults, Results, Slice
-from dto_jobs.report import charts, words
+from dto_jobs.report import charts, training, words
 from dto_jobs.report.examples import Compared, answer_example, kinds, trace_example
 from dto_jobs.report.headline import headline
 
@@ -76,7 +76,9 @@ def render(report: ReportInput) -> str:
             curves=_curves(report),
             names=_names(report.results.evaluation),
             groups=_groups(report.results.evaluation),
-            losses=_losses(report.training),
+            pictures=training.pictures(report.training),
+            figures=training.figures(report.results.training or {}),
+            candidates=training.candidates(report.results.training or {}),
             formula=FORMULA,
             style=Markup(_source("style.css")),  # noqa: S704 - a file of this package
             script=Markup(script),  # noqa: S704 - a file of this package
@@ -134,12 +136,6 @@ def _names(evaluation: EvaluationResults | None) -> list[str]:
         return []
     several = len(_benchmarks(evaluation)) > 1
     return [f"{part.benchmark} · {part.level}" if several and part.level else part.short for part in evaluation.slices]
-
-
-def _losses(noted: Sequence[Mapping[str, float]]) -> list[tuple[str, Markup]]:
-    """Return a chart of each figure that the trainer noted at least twice."""
-    names = dict.fromkeys(name for row in noted for name in row if name not in {"step", "steps", "epoch"})
-    return [(name, charts.steps(noted, name)) for name in names if sum(name in row for row in noted) > 1]
 
 
 def _source(name: str) -> str:

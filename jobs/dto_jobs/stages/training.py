@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from dto_jobs.core.divergence import Guard
+from dto_jobs.core.sweep import Sweep
 from dto_jobs.settings import Settings
 from dto_jobs.stage import ModelStage
 
@@ -15,6 +17,10 @@ class Lora(Settings):
     """Rank of the adapters."""
     alpha: float | None = Field(default=None, gt=0)
     """Scale of the adapters; twice the rank if absent."""
+    targets: tuple[str, ...] | None = None
+    """Modules that get adapters, by the end of their names; every linear one but the output head if absent."""
+    quantize: Literal["4bit"] | None = None
+    """`4bit` holds the frozen weights in 4 bits (QLoRA, with bitsandbytes); what is saved is not quantized."""
 
 
 class Training(ModelStage):
@@ -51,3 +57,9 @@ class Training(ModelStage):
     """Steps between checkpoints; 0: a tenth of the training, half a minute at least."""
     lora: Lora | None = None
     """Adapters; None for full training."""
+    distributed: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share a training: `ddp` holds the model in each, `fsdp` (version 2, GPUs only) a shard of it."""
+    guard: Guard = Guard()
+    """When a training that goes wrong is stopped."""
+    sweep: Sweep | None = None
+    """Settings to try; the best on held-out problems is kept, and all are shown."""

@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from torch.nn.functional import logsigmoid
 
 from dto_jobs.core.cost import training
+from dto_jobs.core.divergence import Guard
 from dto_jobs.core.records import Pair
 from dto_jobs.engines.model_sources import digest
-from dto_jobs.engines.simpo import PairTrainer, SimpoTrainer, Watch, _trainer
+from dto_jobs.engines.simpo import PairTrainer, SimpoTrainer, _trainer
+from dto_jobs.engines.training_log import MEASURED, Watch
 from dto_jobs.engines.transformers import shape
 from dto_jobs.errors import InputError, StageFailedError
 from dto_jobs.stages.training import Lora, Training
@@ -28,6 +30,12 @@ QUICK = {"learning_rate": 1e-3, "batch": 4, "micro_batch": 2, "nll": 0.5, "warmu
 
 def silent(figures):
     del figures
+
+
+def lasting(figures):
+    """The figures without those that differ from run to run."""
+    kept = {name: value for name, value in figures.items() if name not in MEASURED}
+    return kept | {"log": [{name: one[name] for name in one if name not in MEASURED} for one in figures["log"]]}
 
 
 class Killed(BaseException):
@@ -74,8 +82,8 @@ def trained(tiny, tmp_path):
 
 
 def untrained(base, settings, workspace):
-    model, tokenizer, _ = SimpoTrainer(base)._loaded()
-    return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent), 0)
+    model, tokenizer, _ = SimpoTrainer(base)._loaded(settings)
+    return _trainer(model, tokenizer, PAIRS, settings, workspace, Watch(silent, settings.guard), 0)
 
 
 @dataclass
@@ -201,7 +209,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
     one, same, other = trained("one"), trained("same"), trained("other", seed=1)
     assert digest(one.folder) == digest(same.folder)
     assert digest(one.folder) != digest(other.folder)
-    assert one.figures == same.figures
+    assert lasting(one.figures) == lasting(same.figures)
 
 
 @pytest.mark.parametrize("settings", [{}, {"lora": Lora(rank=4)}], ids=["full", "lora"])
@@ -219,6 +227,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_weights(train
     resumed = trained("killed", save_steps=2, note=lambda figures: steps.append(figures["step"]), **settings)
     assert steps == [1, 2, 3, 3, 4, 5]
     assert digest(resumed.folder) == digest(whole.folder)
+    assert lasting(resumed.figures) == lasting(whole.figures)
 
 
 def test_a_torn_checkpoint_is_passed_over(trained, tmp_path):
@@ -231,7 +240,7 @@ def test_a_torn_checkpoint_is_passed_over(trained, tmp_path):
 def test_a_short_training_leaves_no_checkpoints_unless_asked(trained, tmp_path, monkeypatch):
     trained("short")
     trained("asked", save_steps=2)
-    monkeypatch.setattr("dto_jobs.engines.simpo.BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr("dto_jobs.engines.training_log.BETWEEN_CHECKPOINTS", 0.0)
     trained("long")
     assert [len(list((tmp_path / name).glob("checkpoint-*"))) for name in ("short", "asked", "long")] == [0, 1, 1]
 
@@ -299,9 +308,49 @@ def test_no_pairs_are_explained(trained):
         trained(pairs=[])
 
 
-def test_a_training_that_diverges_stops(trained):
+def test_a_training_whose_loss_is_no_number_stops(trained):
     with pytest.raises(StageFailedError, match=r"diverged at step.*learningRate"):
         trained(learning_rate=1e30, epochs=4.0, clip=1e30)
+
+
+def test_a_training_that_goes_wrong_stops_unless_told_not_to(trained):
+    wild = {"learning_rate": 3e-2, "epochs": 4.0, "nll": 0.0}
+    with pytest.raises(StageFailedError, match=r"diverged at step \d+ of 18: .*stages.training.nll"):
+        trained("guarded", **wild, guard=Guard(window=2))
+    assert trained("unguarded", **wild, guard=Guard(enabled=False)).figures["steps"] == 18
+
+
+def test_pairs_longer_than_the_model_s_context_are_dropped_and_counted(trained, seen, tiny, tmp_path):
+    base = shutil.copytree(tiny, tmp_path / "base")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
+    lengths = [
+        max(len(tokenizer(one.prompt + text)["input_ids"]) + 1 for text in (one.chosen, one.rejected)) for one in PAIRS
+    ]
+    context = sorted(lengths)[5]
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": context}))
+    made = trained(base=base)
+    fitting = sum(length <= context for length in lengths)
+    assert 0 < fitting < len(PAIRS)
+    assert (made.figures["pairs"], made.figures["droppedTooLong"]) == (fitting, len(PAIRS) - fitting)
+    assert max(one.inputs[f"{side}_input_ids"].shape[1] for one in seen for side in ("chosen", "rejected")) <= context
+    (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8}))
+    with pytest.raises(InputError, match="all 12 pairs are longer than the model's context of 8"):
+        trained("none", base=base)
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(4, 4), (10, 8), (7, 3)])
+def test_a_batch_is_as_large_as_asked(trained, seen, batch, micro):
+    made = trained(batch=batch, micro_batch=micro)
+    sizes = [len(one.chosen) for one in seen]
+    assert max(sizes) <= micro
+    assert made.figures["steps"] == -(-ROWS // batch)
+    assert sum(sizes[: batch // max(sizes)]) == batch
+
+
+def test_sharding_on_a_machine_without_gpus_is_refused(trained):
+    with pytest.raises(StageFailedError, match="no CUDA device"):
+        trained(distributed="fsdp")
 
 
 def test_order_and_dropout_hang_on_the_seed_alone(trained):

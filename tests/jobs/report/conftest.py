@@ -139,6 +139,53 @@ def analysis(traces: list[PrunedTrace]) -> Results:
     )
 
 
+def interval(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high, "n": 40}
+
+
+SWEEP = {
+    "heldOut": 40,
+    "samples": 2,
+    "pairs": 310,
+    "chosen": 1,
+    "candidates": [
+        {
+            "settings": {"beta": beta, "learning_rate": 3e-4},
+            "accepted": False,
+            "missed": 0.05 / beta,
+            "accuracy": interval(0.72, 0.65, 0.8),
+            "tokens": interval(150 / beta, 90 / beta, 180 / beta),
+            "accuracyDifference": interval(-0.02, -0.05, 0.01),
+            "tokenChange": interval(-0.3 * beta, -0.35 * beta, -0.2 * beta),
+        }
+        for beta in (1.0, 2.0)
+    ]
+    + [
+        {
+            "settings": {"beta": 1.0, "learning_rate": 1e30},
+            "failed": "training diverged at step 2 of 46: its loss is nan",
+        }
+    ],
+}
+
+
+def noted(step: int) -> dict[str, float]:
+    """A logged step of a training that goes well."""
+    return {
+        "step": step,
+        "steps": 39,
+        "loss": 2.0 / step,
+        "margin": 1 - 1 / step,
+        "rewardAccuracy": 1 - 0.5 / step,
+        "chosen": -0.4 + 0.1 / step,
+        "rejected": -0.5 - 0.02 * step,
+        "gradientNorm": 3.0 / step,
+        "learningRate": 5e-7 * (40 - step) / 40,
+        "tokensPerSecond": 5400.0 + 10 * step,
+        "memoryBytes": 1.5e9 + 1e7 * step,
+    }
+
+
 def with_evaluation(analysis: Results, tuned: tuple[float, float, float], tokens: tuple[int, int, int]) -> Results:
     base = list(made_answers((0.95, 0.66, 0.56), (160, 210, 240), 0.3))
     evaluation = evaluation_results(base, made_answers(tuned, tokens, 0.1), SHAPE)
@@ -153,7 +200,7 @@ def with_evaluation(analysis: Results, tuned: tuple[float, float, float], tokens
             "evaluation": evaluation,
             "cost": cost_results(spends, evaluation, reused={"rollout"}),
             "gate": gate_results(Gate(), evaluation),
-            "training": {"steps": 46, "loss": 1.25},
+            "training": {"steps": 46, "loss": 1.25, "droppedTooLong": 3, "sweep": SWEEP},
         }
     )
 
@@ -182,6 +229,6 @@ def report(won: Results, traces: list[PrunedTrace]) -> ReportInput:
             Lengths(level, [a.tokens for a in base if a.level == level], [a.tokens for a in tuned if a.level == level])
             for level in LEVELS
         ],
-        training=[{"step": step, "loss": 2.0 / step, "rewards/accuracies": 1 - 0.5 / step} for step in range(1, 40)],
+        training=[noted(step) for step in range(1, 40)],
         notes=["The model is made up: its slips are planted."],
     )

@@ -96,9 +96,23 @@ def test_dumbbells_name_each_row_and_both_values() -> None:
 
 @pytest.mark.parametrize("values", [[1.0, 0.5], [-1.0, -2.0], [3.0, 3.0], [-1.0, 1.0], [0.0, 0.0]])
 def test_a_training_figure_of_any_sign_can_be_drawn(values: list[float]) -> None:
-    root = parsed(charts.steps([{"step": i, "loss": value} for i, value in enumerate(values, start=1)], "loss"))
+    root = parsed(
+        charts.steps([{"step": i, "loss": value} for i, value in enumerate(values, start=1)], {"loss": "tuned"})
+    )
     [curve] = marks(root, "curve")
     assert len(curve.get("points").split()) == 2
+
+
+def test_two_training_figures_share_one_drawing_and_one_scale() -> None:
+    noted = [{"step": step, "chosen": -0.5 / step, "rejected": -1.0 * step} for step in range(1, 4)]
+    root = parsed(charts.steps(noted, {"chosen": "tuned", "rejected": "base"}, scale=2))
+    chosen, rejected = marks(root, "curve")
+    assert [mark.get("class") for mark in (chosen, rejected)] == ["curve tuned", "curve base"]
+    height = [[float(point.split(",")[1]) for point in mark.get("points").split()] for mark in (chosen, rejected)]
+    assert height[0] == sorted(height[0], reverse=True)
+    assert height[1] == sorted(height[1])
+    assert max(height[0]) < min(height[1])
+    assert "chosen and rejected over steps, last -0.333, -6" in root.find("title").text
 
 
 def test_a_scale_keeps_values_on_the_drawing() -> None:

@@ -1,0 +1,40 @@
+"""One process of a training over several: `torchrun … -m dto_jobs.engines.training_process WORKSPACE`."""
+
+import json
+import sys
+from pathlib import Path
+
+from dto_jobs.core.records import Pair
+from dto_jobs.engines.processes import FAILURE, JOB, NOTE, OUTCOME, die_with_parent
+from dto_jobs.engines.simpo import SimpoTrainer
+from dto_jobs.errors import DtoError
+from dto_jobs.settings import world_from_environment
+from dto_jobs.stages.training import Training
+
+
+def main(workspace: Path) -> int:
+    """Train, and leave outcome or failure beside the checkpoints; return the exit code."""
+    die_with_parent()
+    first = world_from_environment().rank == 0
+    job = json.loads((workspace / JOB).read_text())
+    pairs = [Pair.model_validate(pair) for pair in job["pairs"]]
+    settings = Training.model_validate(job["settings"])
+    try:
+        trained = SimpoTrainer(Path(job["base"])).train(pairs, settings, workspace, _note, job["seed"])
+    except DtoError as error:
+        if first:
+            (workspace / FAILURE).write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        return error.exit_code
+    if first:
+        outcome = {"folder": str(trained.folder), "spend": trained.spend.model_dump(), "figures": trained.figures}
+        (workspace / OUTCOME).write_text(json.dumps(outcome))
+    return 0
+
+
+def _note(figures: dict[str, float]) -> None:
+    sys.stdout.write(f"{NOTE}{json.dumps(figures)}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
