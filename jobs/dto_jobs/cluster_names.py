@@ -34,12 +34,12 @@ def _as_text(value: Any) -> Any:  # noqa: ANN401 - what a person wrote, right or
 
 Quantity = Annotated[
     str,
-    BeforeValidator(_as_text),
     Field(
         max_length=32,
         pattern=r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[mkMGTPE]|[eE][0-9]+)?$",
         json_schema_extra={"intOrString": True, "minimum": 0},
     ),
+    BeforeValidator(_as_text),
 ]
 """An amount as Kubernetes writes it: `4`, `500m`, `16Gi`."""
 

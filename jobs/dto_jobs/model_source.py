@@ -12,6 +12,14 @@ from dto_jobs.settings import Settings
 class ModelSource(Settings):
     """The model to optimize."""
 
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        Rule(
+            "trustRemoteCode: code that comes with a model is never run; leave it out",
+            lambda model: not model.trust_remote_code,
+            "!self.trustRemoteCode",
+        ),
+    )
+
     source: str = Field(
         min_length=1, examples=["hf://deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "builtin:tiny-reasoner"]
     )
@@ -21,7 +29,7 @@ class ModelSource(Settings):
     """Number format of the weights while they work; auto: as saved on a GPU, float32 on a CPU."""
     chat_template: str | None = None
     """Jinja chat template in place of the model's own."""
-    trust_remote_code: Literal[False] = False
+    trust_remote_code: bool = False
     """Code that comes with a model is never run."""
 
 

@@ -98,17 +98,15 @@ def _held(group: Node, mutable: dict[str, Any]) -> Node:
         name: _held(field, mutable[name]) if name in mutable and mutable[name] is not True else field
         for name, field in group["properties"].items()
     }
-    rules = [_fixed(name, field) for name, field in group["properties"].items() if name not in mutable]
+    rules = [_fixed(name) for name in group["properties"] if name not in mutable]
     return group | {
         "properties": fields,
         "x-kubernetes-validations": [*group.get("x-kubernetes-validations", []), *rules],
     }
 
 
-def _fixed(name: str, field: Node) -> Node:
-    same = f"self.{name} == oldSelf.{name}"
-    always_there = "default" in field
-    rule = same if always_there else f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || {same})"
+def _fixed(name: str) -> Node:
+    rule = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
     return {"rule": rule, "message": f"{name} {FIXED}", "fieldPath": f".{name}", "reason": "FieldValueForbidden"}
 
 

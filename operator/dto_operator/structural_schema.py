@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import core_schema, to_jsonable_python
 
 from dto_jobs.rules import ExactlyOne, Rule, WithoutKeys, spelled
 
@@ -45,10 +45,23 @@ class _WithRules(GenerateJsonSchema):
         return found
 
     def encode_default(self, dft: Any) -> Any:  # noqa: ANN401 - any field's default
-        if isinstance(dft, BaseModel):
-            # The defaults inside follow from the fields inside: the API server fills them in one after the other.
-            return dft.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return super().encode_default(dft)
+        return _default(dft) if isinstance(dft, BaseModel) else super().encode_default(dft)
+
+
+def _default(group: BaseModel) -> Node:
+    """Return a group as the default of a field: what its own fields' defaults do not say already.
+
+    A group with rules says all it has, since the API server holds a default to the rules before it fills it in.
+    """
+    told: Node = {}
+    for name, field in type(group).model_fields.items():
+        value = getattr(group, name)
+        if value is None or (value == field.default and not getattr(group, "rules", ())):
+            continue
+        told[spelled(type(group), name)] = (
+            _default(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
+        )
+    return told
 
 
 class _Flattened:
@@ -62,15 +75,13 @@ class _Flattened:
         made: Node = {key: found[key] for key in KEPT if key in found}
         if "description" in made:
             made["description"] = " ".join(made["description"].split())
-        if found.get("nullable"):
-            made["nullable"] = True
         if "const" in found:
             made["enum"] = [found["const"]]
         for bound in ("Minimum", "Maximum"):
             if (limit := found.get(f"exclusive{bound}")) is not None:
                 made |= {bound.lower(): limit, f"exclusive{bound}": True}
         if found.get("intOrString"):
-            return made | {"x-kubernetes-int-or-string": True}
+            return made | {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
         kind = found.get("type")
         if kind is None:
             return made | {"x-kubernetes-preserve-unknown-fields": True}
@@ -80,7 +91,7 @@ class _Flattened:
         return made | self._array(found, path) if kind == "array" else made
 
     def _resolved(self, schema: Mapping[str, Any], path: str) -> dict[str, Any]:
-        """Follow references and take None out of alternatives: an absent field says the same, unless null means more."""
+        """Follow references and take None out of alternatives: an absent field says the same."""
         if "$ref" in schema:
             there = self._definitions[schema["$ref"].rpartition("/")[2]]
             return self._resolved({**there, **{key: value for key, value in schema.items() if key != "$ref"}}, path)
@@ -92,14 +103,12 @@ class _Flattened:
                 f"{path} may be of several types, which a structural schema cannot say; "
                 "make it a group of optional fields with the rule ExactlyOne"
             )
-        around = {key: value for key, value in schema.items() if key != "anyOf"}
-        if len(options) < len(schema["anyOf"]):
-            absent = "default" in around and around["default"] is None
-            around = (
-                {key: value for key, value in around.items() if key != "default"}
-                if absent
-                else around | {"nullable": True}
+        if schema.get("default", 0) is not None and len(options) < len(schema["anyOf"]):
+            raise UnsupportedFieldError(
+                f"{path} may be null and null is not its default, which `kubectl apply` loses on the way; "
+                "make it two fields, one of them true or false"
             )
+        around = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
         return self._resolved({**options[0], **around}, path)
 
     def _object(self, found: Mapping[str, Any], path: str) -> Node:

@@ -68,8 +68,6 @@ def test_a_field_without_a_value_is_as_if_absent():
 
 
 def test_null_is_kept_where_it_means_something():
-    assert run(stages={"pruning": {"maxLogProbabilityFall": None}}).spec.stages.pruning.max_log_probability_fall is None
-    assert run().spec.stages.pruning.max_log_probability_fall == 0.1
     assert run(problems={"inline": [{"problem": "1+1", "answer": "2", "level": None}]}).spec.problems.inline[0] == {
         "problem": "1+1",
         "answer": "2",

@@ -34,8 +34,6 @@ class Outer(Settings):
     """A share."""
     absent: int | None = None
     """Absent means none."""
-    guard: float | None = Field(default=0.1, ge=0)
-    """Null means none, absent means the default."""
     inner: Inner = Inner()
     """A group."""
     deep: Inner = Inner(depth=3)
@@ -65,8 +63,6 @@ FIELDS = structural(Outer)["properties"]
         ("share", {"type": "number", "description": "A share.", "default": 0.5, "minimum": 0, "maximum": 1,
                    "exclusiveMinimum": True, "exclusiveMaximum": True}),
         ("absent", {"type": "integer", "description": "Absent means none."}),
-        ("guard", {"type": "number", "description": "Null means none, absent means the default.", "default": 0.1,
-                   "nullable": True, "minimum": 0}),
         ("pair", {"type": "array", "description": "Two numbers.", "default": [0.9, 0.98], "minItems": 2, "maxItems": 2,
                   "items": {"type": "number"}}),
         ("names", {"type": "array", "description": "No name twice.", "default": ["a"], "items": {"type": "string"},
@@ -121,4 +117,15 @@ def test_a_type_that_does_not_fit_is_named(kind):
         """Of several types."""
 
     with pytest.raises(UnsupportedFieldError, match=r"Wrong\.field"):
+        structural(Wrong)
+
+
+def test_null_may_not_mean_more_than_absent():
+    class Wrong(Settings):
+        """Does not fit."""
+
+        limit: int | None = 3
+        """Null for no limit."""
+
+    with pytest.raises(UnsupportedFieldError, match=r"Wrong\.limit .* make it two fields"):
         structural(Wrong)

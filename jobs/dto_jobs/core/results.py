@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from dto_jobs.core.interval import Figure, Interval
-from dto_jobs.settings import Settings
+from dto_jobs.settings import Distinct, Settings
 
 STATUS_BYTES = 16 * 1024
 
@@ -21,7 +21,7 @@ class Gate(Settings):
     """In-domain accuracy may fall by at most so much, as a share of all answers, with 95 % confidence (one-sided)."""
     min_token_saving: float = Field(default=0.2, ge=0, lt=1)
     """In-domain mean tokens must fall by at least this share, with 95 % confidence (one-sided)."""
-    out_of_domain: tuple[str, ...] = ("mmlu-pro",)
+    out_of_domain: Distinct[str] = ("mmlu-pro",)
     """Benchmarks that show what happens outside the domain of the training problems, as the evaluation names them; they are
     judged apart, all others are in the domain."""
     max_out_of_domain_drop: float = Field(default=0.02, ge=0, le=1)

@@ -18,7 +18,7 @@ from pydantic import Field
 from dto_jobs.core.breaks import Break, find_breaks
 from dto_jobs.core.cues import BLOCK, CHECK, CLOSING, START, TELLING, Language
 from dto_jobs.core.records import Pattern
-from dto_jobs.settings import Settings
+from dto_jobs.settings import Distinct, Settings
 
 OPEN: Final = "<think>"
 CLOSE: Final = "</think>"
@@ -39,7 +39,7 @@ class Segmentation(Settings):
     """`cues` cuts where a phrase such as "Wait" or "Alternatively" starts a paragraph or a sentence, and at structure
     where cues are rare; `structure` groups paragraphs to blocks and looks at no words; `random`, a control for audits, cuts
     as many patterns as `cues` would, between any two words."""
-    languages: tuple[Language, ...] = ("en", "zh")
+    languages: Distinct[Language] = ("en", "zh")
     """Languages whose cues are looked for."""
     extra_cues: dict[str, tuple[Words, ...]] = Field(default={})
     """More cues, by kind: phrases that start a sentence. A kind may be new; `check` counts as checking again."""

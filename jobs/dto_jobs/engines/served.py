@@ -115,7 +115,7 @@ class ServedEngine:
         if not told:
             raise InputError(
                 f"{self._served} does not give the log-probabilities of a prompt (echo), which the guard of pruning needs; "
-                "switch the guard off: spec.stages.pruning.maxLogProbabilityFall: null"
+                "switch the guard off: spec.stages.pruning.guard: false"
             )
         return sum(told) / len(told)
 

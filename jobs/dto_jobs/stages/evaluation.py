@@ -11,6 +11,7 @@ from dto_jobs.core.records import Answer, Problem
 from dto_jobs.core.segmentation import Segmentation, count_rechecks, segment, split_thinking
 from dto_jobs.dialogue import Dialogue, hold
 from dto_jobs.problem_source import NamedProblems
+from dto_jobs.settings import Distinct
 from dto_jobs.stage import Completion, Ports, Request, Stage
 
 # Merging patterns down to a limit would hide re-checks.
@@ -24,7 +25,7 @@ class Evaluation(Stage):
     writes: ClassVar = Answer
     part: ClassVar = 256
 
-    benchmarks: tuple[str, ...] = ("math500", "gsm8k", "aime2024", "mmlu-pro")
+    benchmarks: Distinct[str] = ("math500", "gsm8k", "aime2024", "mmlu-pro")
     """Benchmarks by name, or problem sets by source."""
     problem_sets: tuple[NamedProblems, ...] = ()
     """Further sets, each with columns and grader of its own."""

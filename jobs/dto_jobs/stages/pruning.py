@@ -35,9 +35,10 @@ class Pruning(Stage):
     """Dropping is accepted if at least this share of them is right."""
     restore: Literal["bisect", "all"] = "bisect"
     """What happens when a proposal fails its check: put back by halves, or all at once."""
-    max_log_probability_fall: float | None = Field(default=0.1, ge=0)
-    """Guard: what follows a dropped pattern may lose at most so much mean log-probability, so that it still makes sense; null
-    for no guard."""
+    guard: bool = True
+    """Drop a pattern only where what follows it still makes sense without it, as the model's log-probabilities tell."""
+    max_log_probability_fall: float = Field(default=0.1, ge=0)
+    """What follows a dropped pattern may lose at most so much mean log-probability, where the guard is on."""
     max_tokens: int = Field(default=1024, ge=1)
     """Longest ending."""
     temperature: float = Field(default=0.6, ge=0, le=2)
@@ -144,8 +145,7 @@ class Trial:
             return end.value, endings
 
     def _makes_sense(self, kept: Kept) -> Dialogue[bool]:
-        limit = self._settings.max_log_probability_fall
-        if limit is None:
+        if not self._settings.guard:
             return True
         first = next(i for i, index in enumerate(self._accepted) if index not in kept)
         longer, shorter = self._accepted[: first + 1], self._accepted[:first]
@@ -155,7 +155,7 @@ class Trial:
                 (self._response.prompt + self._join(shorter), self._join(kept[first:], begins=first == 0)),
             )
         )
-        return bool(new >= old - limit)
+        return bool(new >= old - self._settings.max_log_probability_fall)
 
     def _requests(self, kept: Kept, first: int, count: int) -> list[Request]:
         settings = self._settings

@@ -263,7 +263,7 @@ def test_no_answer_of_a_judge_can_cost_a_needed_thought(answers, needed, guard):
     said = iter(answers)
     judge = engine_judge(Forgetful(), lambda _: next(said))
     ports = Ports(engine=Speaker(finish), judge=judge)
-    stage = Pruning(max_log_probability_fall=0.1 if guard else None)
+    stage = Pruning(guard=guard)
     for [made] in stage.run([ended(number) for number in range(3)], ports):
         assert needed <= set(made.kept)
         assert made.text.endswith("\\boxed{42}")

@@ -248,7 +248,7 @@ def test_a_pattern_that_the_rest_refers_to_is_guarded():
 
     made = only(Pruning(), ended(), RuleEngine(needs(4), score=score))
     assert made.kept == (0, 4)
-    without_guard = only(Pruning(max_log_probability_fall=None), ended(), RuleEngine(needs(4), score=score))
+    without_guard = only(Pruning(guard=False), ended(), RuleEngine(needs(4), score=score))
     assert without_guard.kept == (4,)
 
 
