@@ -67,6 +67,18 @@ def test_stage_processes_end_with_the_run_and_the_next_goes_on(whole, tmp_path, 
     assert receipts(planned(run_file(tmp_path, until=UNTIL), store), store) == whole
 
 
+@pytest.mark.services
+def test_shards_meet_in_a_bucket_though_one_is_killed(whole, s3_keys, tmp_path):
+    file, bucket = run_file(tmp_path, until=UNTIL, delay_seconds=0.002), f"s3://{s3_keys.bucket()}/p"
+    parent = subprocess.Popen(command(file, bucket), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    os.kill(until(lambda: stage_processes(parent.pid), parent)[0][0], signal.SIGKILL)
+    output, _ = parent.communicate()
+    assert parent.returncode == 0, output
+    assert "ended with -9; tried again" in output
+    assert "tester-secret" not in output
+    assert receipts(planned(file, bucket), bucket) == whole
+
+
 def test_a_mistake_is_told_as_it_would_be_in_this_process(tmp_path):
     file, store = run_file(tmp_path, limit=9), tmp_path / "store"
     text = (

@@ -1,6 +1,7 @@
 """The real pipeline, small: the embedded model through every stage, and real traces with real weights."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from kills import stage_processes
 
 from dto_jobs.artifacts.attempts import latest
 from dto_jobs.artifacts.folder import FolderStore
@@ -41,8 +43,9 @@ def command(file, store, *settings):
     ]
 
 
-def run(file, store, *settings):
-    done = subprocess.run(command(file, store, *settings), capture_output=True, text=True, check=False)
+def run(file, store, *settings, shards=0):
+    words = [*command(file, store, *settings), "--shards", str(shards)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return json.loads(done.stdout)
@@ -100,6 +103,44 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_weights(whole, tmp_pa
             process.wait()
     run("demo.yaml", store, *SMALL)
     assert digests(store) == digests(reference)
+
+
+def test_stages_as_processes_write_the_same_bytes(whole, tmp_path):
+    reference, _, _ = whole
+    run("demo.yaml", tmp_path / "store", *SMALL, "until=exits", shards=2)
+    for stage in ("rollout", "exits"):
+        assert digest(tmp_path / "store", stage) == digest(reference, stage)
+
+
+def test_a_killed_training_goes_on_on_another_machine(whole, tmp_path):
+    reference, _, _ = whole
+    many = ("metadata.name=many", "stages.training.batch=4", "until=training")
+    shutil.copytree(reference, tmp_path / "here")
+    shutil.copytree(reference, tmp_path / "store")
+    steps = run("demo.yaml", tmp_path / "here", *SMALL, *many)["training"]["steps"]
+    place = tmp_path / "store/runs/many/training/1"
+    process = subprocess.Popen(
+        [*command("demo.yaml", tmp_path / "store", *SMALL, *many), "--shards", "1"], stdout=subprocess.PIPE
+    )
+    kept = until(lambda: list(place.glob("checkpoints/*/receipt.json")), process)
+    [(trainer, _)] = until(lambda: stage_processes(process.pid), process)
+    os.kill(trainer, signal.SIGKILL)
+    # Another machine has the store, and nothing of what lay beside the training.
+    shutil.rmtree(tmp_path / "store/scratch/training", ignore_errors=True)
+    results = json.loads(process.communicate()[0])
+    assert process.returncode == 0
+    assert 0 < int(kept[0].parent.name) < steps == results["training"]["steps"]
+    assert digest(tmp_path / "store", "training", "many") == digest(tmp_path / "here", "training", "many")
+
+
+def until(true, process):
+    while not (found := true()):
+        assert process.poll() is None, "ended before that"
+    return found
+
+
+def digest(store, stage, name="demo"):
+    return latest(FolderStore(store), name, stage).receipt().digest
 
 
 def test_a_damaged_model_is_trained_anew(whole, tmp_path):

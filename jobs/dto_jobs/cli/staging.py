@@ -87,7 +87,7 @@ def ending(last: LastWords) -> Iterator[None]:
             known = StoppedStageError(str(known))
         known.args = (redacted(str(known), last.hidden),)
         state = "stopped" if isinstance(known, StoppedStageError) else "failed"
-        last.write(state=state, exit_code=known.exit_code, retry=known.retry, message=f"{last.words.stage}: {known}")
+        last.write(state=state, exit_code=known.exit_code, retry=known.retry, message=str(known))
         if isinstance(known, UnexpectedError):
             sys.stderr.write(redacted(traceback.format_exc(), last.hidden))
         raise known from error
