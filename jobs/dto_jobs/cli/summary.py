@@ -72,10 +72,10 @@ def evaluation_table(evaluation: EvaluationResults) -> Table:
         "Δ tokens",
         "η",
         "cut off %",
-        "FLOPs per answer",
+        "Δ FLOPs",
         "re-checks",
     ):
-        table.add_column(column, justify="left" if column == "slice" else "right")
+        table.add_column(column, justify="left" if column == "slice" else "right", no_wrap=column != "slice")
     for part in evaluation.slices:
         table.add_row(*_row(part))
     return table
@@ -92,7 +92,7 @@ def _row(part: Slice) -> tuple[str, ...]:
         _span(part.token_change, 100, "+.0f") + " %",
         "–" if part.efficiency is None else f"{part.efficiency:.2f}",
         f"{100 * base.truncated:.1f} → {100 * tuned.truncated:.1f}",
-        f"{amount(base.flops)} → {amount(tuned.flops)}",
+        f"{100 * part.flops_change:+.0f} %",
         f"{base.rechecks:.2f} → {tuned.rechecks:.2f}",
     )
 

@@ -4,6 +4,7 @@ All quantities are expectations, hence floats. A group of completions that share
 a position are those of `cost`: 2·N for the weights and 4·L·d·context for attention.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal, Self
 
@@ -158,16 +159,15 @@ def expected_draws(completions: int, threshold: float, rate: float) -> float:
     needed = hits_needed(completions, threshold)
     too_many = completions - needed + 1
     # Chance of each undecided (hits, misses); every one of them takes one draw more.
-    open_: dict[tuple[int, int], float] = {(0, 0): 1.0}
+    undecided: dict[tuple[int, int], float] = {(0, 0): 1.0}
     draws = 0.0
-    while open_:
-        draws += sum(open_.values())
-        after: dict[tuple[int, int], float] = {}
-        for (hits, misses), chance in open_.items():
-            for more, share in (((hits + 1, misses), rate), ((hits, misses + 1), 1 - rate)):
-                if share and more[0] < needed and more[1] < too_many:
-                    after[more] = after.get(more, 0.0) + chance * share
-        open_ = after
+    while undecided:
+        draws += sum(undecided.values())
+        after: dict[tuple[int, int], float] = defaultdict(float)
+        for (hits, misses), chance in undecided.items():
+            after[hits + 1, misses] += chance * rate
+            after[hits, misses + 1] += chance * (1 - rate)
+        undecided = {seen: chance for seen, chance in after.items() if seen[0] < needed and seen[1] < too_many}
     return draws
 
 

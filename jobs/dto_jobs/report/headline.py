@@ -8,6 +8,9 @@ from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import CostResults, EvaluationResults, GateResults, Regime, RegimeResults, Results, Slice
 from dto_jobs.report.words import bounds, change, count, flops, percent, points, rough, typeset
 
+UNSURE = 0.03
+"""A loss that an interval must exclude for the title to call a change in accuracy unclear and say no more."""
+
 
 class Headline(NamedTuple):
     """A title and the sentences that bear it out."""
@@ -34,7 +37,7 @@ def _compared(results: Results, evaluation: EvaluationResults) -> Headline:
     if results.gate is not None:
         sentences.append(_gate_sentence(results.gate))
     if results.cost is not None:
-        sentences.append(_pays_back(results.cost))
+        sentences.append(_pays_back(results.cost, results.gate))
     return Headline(f"{_tokens_in_short(overall)}, {_accuracy_in_short(overall)}", tuple(sentences))
 
 
@@ -50,6 +53,9 @@ def _accuracy_in_short(overall: Slice) -> str:
     difference = overall.accuracy_difference
     direction = _direction(difference)
     size = f"{100 * abs(difference.value):.1f} points"
+    if direction == 0 and difference.low is not None and difference.low < -UNSURE:
+        # Not clear is not the same as none: a large loss may hide in a wide interval.
+        return f"accuracy not certain ({points(difference.value)} points, {bounds(difference, 100, 1, sign=True)})"
     if direction == 0:
         return f"no clear change in accuracy ({points(difference.value)} points)"
     # "And" where both go the wanted way, "but" where one is bought with the other.
@@ -107,11 +113,14 @@ def _gate_sentence(gate: GateResults) -> str:
     return f"The gate refuses the tuned model: {typeset(reasons)}."
 
 
-def _pays_back(cost: CostResults) -> str:
+def _pays_back(cost: CostResults, gate: GateResults | None) -> str:
     if cost.break_even_answers is None:
         return f"The run took {flops(cost.total.flops)} and does not pay back: an answer costs no less than before."
     answers = rough(cost.break_even_answers)
-    return f"The run took {flops(cost.total.flops)} and has paid for itself after about {answers} answers of this kind."
+    has = "has" if gate is None or gate.accepted else "would, were the model good enough, have"
+    return (
+        f"The run took {flops(cost.total.flops)} and {has} paid for itself after about {answers} answers of this kind."
+    )
 
 
 # The traces alone

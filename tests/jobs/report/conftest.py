@@ -211,6 +211,18 @@ def won(analysis: Results) -> Results:
 
 
 @pytest.fixture(scope="session")
+def two_domains(won: Results) -> Results:
+    """Return results of a model against itself, in the domain and outside."""
+    answers = [
+        one.model_copy(update={"benchmark": benchmark})
+        for benchmark in ("math500", "mmlu-pro")
+        for one in made_answers((0.9, 0.6, 0.5), (90, 95, 99), 0.3)
+    ]
+    evaluation = evaluation_results(answers, answers, SHAPE, out_of_domain=["mmlu-pro"])
+    return won.model_copy(update={"evaluation": evaluation, "gate": gate_results(Gate(), evaluation)})
+
+
+@pytest.fixture(scope="session")
 def lost(analysis: Results) -> Results:
     return with_evaluation(analysis, (0.60, 0.40, 0.20), (170, 220, 250))
 

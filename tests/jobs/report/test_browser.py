@@ -62,6 +62,20 @@ def test_the_page_shows_its_numbers_and_complains_of_nothing(browser: Browser, r
     assert document.count("<svg") == render(report).count("<svg")
 
 
+def test_domains_have_rows_of_their_own_with_efficiency_and_truncation(
+    browser: Browser, report: ReportInput, two_domains: Results
+) -> None:
+    document, console = browser.open(render(replace(report, results=two_domains)))
+    assert console == []
+    rows = re.findall(r'<tr><th scope="row">([^<]*)\n(.*?)</tr>', document, flags=re.DOTALL)
+    shown = {name.strip(): cells for name, cells in rows}
+    assert {"all", "in domain", "out of domain", "mmlu-pro", "mmlu-pro · hard", "math500 · easy"} <= shown.keys()
+    assert "1.00" in shown["mmlu-pro · hard"], "η of a model against itself"
+    cut = f"{100 * two_domains.evaluation.overall.base.truncated:.1f}&nbsp;%"
+    assert f"{cut} → {cut}" in shown["all"]
+    assert "out-of-domain accuracy changed by" in document
+
+
 def test_an_analysis_page_complains_of_nothing(browser: Browser, report: ReportInput, analysis: Results) -> None:
     document, console = browser.open(render(replace(report, results=analysis, lengths=(), training=())))
     assert console == []

@@ -63,3 +63,23 @@ def test_traces_that_cannot_be_shortened_are_not_praised(analysis: Results) -> N
     right = analysis.regimes.right.model_copy(update={"traces": 0, "optimized": 0, "overall": None})
     results = analysis.model_copy(update={"regimes": RegimeResults(right=right, wrong=right)})
     assert headline(results).title == "Optimizing these traces would save no tokens"
+
+
+def test_a_wide_interval_is_not_called_no_change(won: Results) -> None:
+    wide = {"accuracy_difference": Interval(value=-0.08, low=-0.164, high=0.007, n=150)}
+    results = won.model_copy(
+        update={"evaluation": EvaluationResults(slices=(won.evaluation.overall.model_copy(update=wide),))}
+    )
+    assert "accuracy not certain (\N{MINUS SIGN}8.0 points, \N{MINUS SIGN}16.4 to +0.7)" in headline(results).title
+
+
+def test_a_refused_model_has_not_paid_for_anything(won: Results) -> None:
+    refused = won.gate.model_copy(update={"accepted": False})
+    assert "and would, were the model good enough, have paid for itself" in " ".join(
+        headline(won.model_copy(update={"gate": refused})).sentences
+    )
+    assert "and has paid for itself" in " ".join(headline(won).sentences)
+
+
+def test_what_was_not_judged_is_said_with_the_acceptance(won: Results) -> None:
+    assert "The gate accepts the tuned model; out of domain nothing was evaluated" in " ".join(headline(won).sentences)
