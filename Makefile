@@ -9,6 +9,8 @@ JOBS := build/env-jobs-cpu/bin
 # One thread computes the same bits on every machine of a kind, and leaves the other core to the rest.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
+# What the tests start, built from the Go modules in tests/tools.
+TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl
 TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
 
 help: ## List the targets
@@ -44,11 +46,11 @@ unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests 
 	$(DEV)/lint-imports
 	$(DEV)/python -m pytest -m "not engines and not services"
 
-services: $(DEV)/.ready ## Tests against real services (MinIO, toxiproxy), built once from Go modules: minutes the first time
+services: $(DEV)/.ready ## Tests against real services (MinIO, Kubernetes API server …), built once from Go modules: half an hour the first time
 	@echo "== tier services"
 	@rm -f build/not-run
-	@if command -v go >/dev/null; then tests/tools/build.sh minio toxiproxy && $(DEV)/python -m pytest -m "services and not engines"; \
-	else echo "NOT RUN: tier services: Go is not installed, and MinIO and toxiproxy are built from Go modules" | tee build/not-run; test "$${CI:-}" != true; fi
+	@if command -v go >/dev/null; then tests/tools/build.sh $(TOOLS) && $(DEV)/python -m pytest -m "services and not engines"; \
+	else echo "NOT RUN: tier services: Go is not installed, and what it starts is built from Go modules" | tee build/not-run; test "$${CI:-}" != true; fi
 
 engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
 	@echo "== tier engines"

@@ -21,7 +21,8 @@ class JudgeSource(Settings):
     endpoint: Endpoint | None = None
     """A served model, asked by chat."""
     model: str | None = None
-    """Source of a second model, loaded beside the first by an engine of the same kind."""
+    """Source of a second model, loaded beside the first by an engine of the same kind and settings: with vLLM on a GPU both need
+    room, so set `engine.vllm.gpuMemoryShare` below a half."""
     context: int = Field(default=8192, ge=512)
     """Tokens of question and answer that the judge can take; longer traces are judged in several windows."""
     thinking_tokens: int = Field(default=0, ge=0)

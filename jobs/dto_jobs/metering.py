@@ -4,6 +4,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from time import perf_counter
 
 from dto_jobs.core.cost import ModelShape, Spend, inference, total
@@ -114,12 +115,13 @@ class MeteredEngine:
             yield completion
 
     def score(self, texts: Sequence[tuple[str, str]]) -> list[float]:
-        """Pass on, counting the texts as computed prompts."""
+        """Pass on, counting the texts as computed prompts; those that could not be scored took nothing."""
         start = perf_counter()
         scores = self._engine.score(texts)
         self._seconds += perf_counter() - start
-        for first, then in texts:
-            self._spend(inference(self.shape, prompt=self._engine.count(first + then), generated=0))
+        for (first, then), score in zip(texts, scores, strict=True):
+            tokens = 0 if isnan(score) else self._engine.count(first) + self._engine.count(then)
+            self._spend(inference(self.shape, prompt=tokens, generated=0))
         return scores
 
     def _spend(self, spend: Spend) -> None:

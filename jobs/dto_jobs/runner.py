@@ -19,7 +19,6 @@ from dto_jobs.parts import Batch, Made, begun, due, groups, share, worked
 from dto_jobs.plan import WHOLE, PlannedStage, Shard, code_version, ready
 from dto_jobs.stage import Engine, Judge, Memory, ModelStage, Stage, Trained, Trainer
 from dto_jobs.stages.training import Training
-from dto_jobs.sweep import SweepRun
 
 
 class Progress(Protocol):
@@ -244,5 +243,7 @@ class Runner:
         if step.asks is None:
             return self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
         assert isinstance(step.stage, Training)
+        from dto_jobs.sweep import SweepRun  # noqa: PLC0415 - its statistics need numpy, which no other stage does
+
         sweep = SweepRun(step.stage, self.workshop, workspace, note, self.seed)
         return sweep.run(pairs, (one.problem for one in self.whole[step.asks][0].records(Response)))

@@ -35,6 +35,7 @@ class LocalWorkshop:
         self._scratch = scratch
         self._endpoint = endpoint
         self._open: tuple[str, Engine] | None = None
+        self._judges: list[Engine] = []
 
     def model_digest(self) -> str:
         """Return what tells the run's model from any other: its files, and the settings that change what it answers."""
@@ -90,11 +91,13 @@ class LocalWorkshop:
         return self._open[1]
 
     def _close(self) -> None:
-        """Let go of the open engine: its memory goes before another model's comes."""
-        close = getattr(self._open[1], "close", None) if self._open else None
-        self._open = None
-        if close is not None:
-            close()
+        """Let go of the open engine and of judges' models: their memory goes before another model's comes."""
+        engines = [*([self._open[1]] if self._open else ()), *self._judges]
+        self._open, self._judges = None, []
+        for engine in engines:
+            close = getattr(engine, "close", None)
+            if close is not None:
+                close()
 
     def _opened(self, model: Artifact | None) -> Engine:
         if self._source.scripted is not None:
@@ -153,7 +156,9 @@ class LocalWorkshop:
 
         assert source.model is not None
         folder = resolve(source.model, self._folder, self._endpoint)
-        return judging.EngineChat(self._loaded(folder, ModelSource(source=source.model)), digest(folder))
+        engine = self._loaded(folder, ModelSource(source=source.model))
+        self._judges.append(engine)
+        return judging.EngineChat(engine, digest(folder))
 
     def trainer(self) -> Trainer:
         """Return a trainer of the run's model."""

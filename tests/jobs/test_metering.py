@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 from dto_jobs import metering
@@ -31,6 +32,21 @@ def test_every_completion_is_counted_once():
     assert (spend.requests, spend.generated) == (5, sum(one.tokens for one in done))
     assert spend.flops == sum(one.flops for one in each)
     assert spend.seconds > 0
+
+
+def test_scored_texts_count_as_prompts_and_what_cannot_be_scored_as_nothing():
+    engine = MeteredEngine(PartlyScoring)
+    engine.score([("What is 4+3?", "It is 7."), ("What is 4+3?", "")])
+    spend = engine.taken()
+    assert (spend.requests, spend.generated) == (2, 0)
+    assert spend.prompt_computed == engine.count("What is 4+3?") + engine.count("It is 7.")
+
+
+class PartlyScoring(SumsReasoner):
+    """Finds no number for nothing."""
+
+    def score(self, texts):
+        return [-0.5 if then else math.nan for _, then in texts]
 
 
 def test_what_was_taken_is_not_counted_again():

@@ -47,7 +47,7 @@ def test_three_fields_are_enough(written):
         ({"stages": {"rollouts": {}}}, ["spec.stages.rollouts", "`rollout`"]),
         ({"until": "pear"}, ["spec.until", "'pear'", "pairs"]),
         ({"model": {}}, ["spec.model.source", "required"]),
-        ({"model": {"source": "x", "trustRemoteCode": True}}, ["spec.model.trustRemoteCode"]),
+        ({"model": {"source": "x", "trustRemoteCode": True}}, ["spec.model", "trustRemoteCode", "leave it out"]),
         ({"engine": {}}, ["spec.engine", "exactly one engine"]),
         ({"engine": {"transformers": {}, "scripted": {}}}, ["spec.engine", "exactly one engine"]),
         ({"stages": {"pruning": {"judge": {}}}}, ["spec.stages.pruning.judge", "endpoint or a model"]),

@@ -3,16 +3,23 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from dto_jobs.core.results import Gate
+from dto_jobs.rules import Rule
 from dto_jobs.settings import Settings
 
 MOST = 16
 """Candidates: each is a training of its own, and the more are compared the more luck the best one had."""
 SWEPT = ("beta", "gamma_ratio", "learning_rate", "nll")
+_SIZES = " * ".join(
+    f"(has(self.{name}) && size(self.{name}) > 0 ? size(self.{name}) : 1)" for name in map(to_camel, SWEPT)
+)
+Positive = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(max_length=MOST)]
+NotNegative = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(max_length=MOST)]
 
 
 class HeldOut(Settings):
@@ -35,27 +42,27 @@ class HeldOut(Settings):
 class Sweep(Settings):
     """Every combination of the values named, trained from the same pairs; what is not named stays as in the training's settings."""
 
-    beta: tuple[float, ...] = ()
+    rules: ClassVar = (
+        Rule(
+            f"name values of beta, gammaRatio, learningRate or nll that make 2 to {MOST} candidates: every combination is a "
+            "training of its own",
+            lambda sweep: 2 <= len(list(sweep.candidates())) <= MOST,
+            f"[{_SIZES}].all(count, count >= 2 && count <= {MOST})",
+        ),
+    )
+
+    beta: Positive = ()
     """Values of β."""
-    gamma_ratio: tuple[float, ...] = ()
+    gamma_ratio: NotNegative = ()
     """Values of γ/β."""
-    learning_rate: tuple[float, ...] = ()
+    learning_rate: Positive = ()
     """Peak learning rates."""
-    nll: tuple[float, ...] = ()
+    nll: NotNegative = ()
     """Weights of the chosen's negative log-likelihood."""
     held_out: HeldOut = HeldOut()
     """What the candidates are compared on."""
     gate: Gate = Gate()
     """The rule that chooses, as in spec.gate: a candidate that passes it comes before one that does not."""
-
-    @model_validator(mode="after")
-    def _several(self) -> "Sweep":
-        count = len(list(self.candidates()))
-        if not 2 <= count <= MOST:
-            raise ValueError(
-                f"name values that make 2 to {MOST} candidates, not {count}: every combination is a training"
-            )
-        return self
 
     def candidates(self) -> Iterator[dict[str, float]]:
         """Yield the settings of each candidate."""

@@ -1,17 +1,16 @@
 """Evaluation: the same problems, prompts and sampling for the base and the tuned model (method.md 8)."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dto_jobs.core.grading import grade, grader
 from dto_jobs.core.records import Answer, Problem
 from dto_jobs.core.segmentation import Segmentation, count_rechecks, segment, split_thinking
 from dto_jobs.dialogue import Dialogue, hold
 from dto_jobs.problem_source import NamedProblems
-from dto_jobs.settings import Distinct
+from dto_jobs.rules import Agreement, Rule
 from dto_jobs.stage import Completion, Ports, Request, Stage
 
 # Merging patterns down to a limit would hide re-checks.
@@ -24,10 +23,26 @@ class Evaluation(Stage):
     reads: ClassVar = Problem
     writes: ClassVar = Answer
     part: ClassVar = 256
+    rules: ClassVar[tuple[Agreement, ...]] = (
+        Rule(
+            "name at least one benchmark or problem set",
+            lambda evaluation: bool(evaluation.names),
+            "self.benchmarks.size() + self.problemSets.size() > 0",
+        ),
+        Rule(
+            "a benchmark or problem set is named twice; give each a name of its own",
+            lambda evaluation: len(set(evaluation.names)) == len(evaluation.names),
+            "self.benchmarks.all(one, self.benchmarks.exists_one(other, other == one)) && "
+            "self.problemSets.all(one, !(one.name in self.benchmarks) && "
+            "self.problemSets.exists_one(other, other.name == one.name))",
+        ),
+    )
 
-    benchmarks: Distinct[str] = ("math500", "gsm8k", "aime2024", "mmlu-pro")
+    benchmarks: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+        default=("math500", "gsm8k", "aime2024", "mmlu-pro"), max_length=32
+    )
     """Benchmarks by name, or problem sets by source."""
-    problem_sets: tuple[NamedProblems, ...] = ()
+    problem_sets: tuple[NamedProblems, ...] = Field(default=(), max_length=32)
     """Further sets, each with columns and grader of its own."""
     limit: int | None = Field(default=None, ge=1)
     """At most so many problems of each benchmark and set."""
@@ -40,20 +55,17 @@ class Evaluation(Stage):
     max_tokens: int = Field(default=8192, ge=1)
     """Longest response."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What results call the benchmarks and sets."""
+        return (*self.benchmarks, *(one.name for one in self.problem_sets))
+
     def sets(self) -> Iterator[NamedProblems]:
         """Yield all that is to be answered, by name."""
         named = (NamedProblems(name=name, source=name) for name in self.benchmarks)
         for one in (*named, *self.problem_sets):
             limit = min(filter(None, (one.limit, self.limit)), default=None)
             yield one.model_copy(update={"limit": limit})
-
-    @model_validator(mode="after")
-    def _named_once(self) -> "Evaluation":
-        names = Counter([*self.benchmarks, *(one.name for one in self.problem_sets)])
-        twice = [name for name, times in names.items() if times > 1]
-        if twice or not names:
-            raise ValueError(f"{twice[0]} is named twice" if twice else "name at least one benchmark or problem set")
-        return self
 
     def run(self, records: Iterable[Problem], ports: Ports) -> Iterator[Sequence[Answer]]:
         """Yield the answers to each problem."""

@@ -25,7 +25,7 @@ def test_a_path_is_relative_to_the_run_file(folder):
     assert resolve(str(folder), folder.parent / "elsewhere") == folder
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/model", "pvc://claim/x", "builtin:large-reasoner", "hf:org/name"])
+@pytest.mark.parametrize("source", ["gs://bucket/model", "pvc://claim/x", "builtin:large-reasoner", "hf:org/name"])
 def test_an_unknown_source_is_told_what_is_known(source, tmp_path):
     with pytest.raises(InputError, match=r"is not known here; use hf://"):
         resolve(source, tmp_path)
