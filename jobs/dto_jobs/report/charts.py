@@ -228,7 +228,8 @@ def steps(noted: Sequence[Mapping[str, float]], figures: Mapping[str, str], scal
     }
     values = [value for points in seen.values() for _, value in points]
     x = Scale(0, max(step for points in seen.values() for step, _ in points), 44, WIDTH - 12)
-    y = Scale(min(0.0, *values), max(0.0, *values) or 1.0, height - 36, 12)
+    least, most = min(0.0, *values), max(0.0, *values)
+    y = Scale(least, most if most > least else 1.0, height - 36, 12)
     marks = [*_axes(x, y, "step", height, shares=False)]
     for name, points in seen.items():
         marks.append(path([(x(step), y(value)) for step, value in points], f"curve {figures[name]}"))

@@ -26,7 +26,7 @@ class Curve:
 
 CURVES = (
     Curve("loss", ["loss"]),
-    Curve("margin: β · (mean log-probability of chosen − of rejected)", ["margin"]),
+    Curve("margin of chosen over rejected, times β", ["margin"]),
     Curve("pairs whose chosen is preferred, %", ["rewardAccuracy"], 100),
     Curve("mean log-probability per token", ["chosen", "rejected"], names=["chosen", "rejected"]),
     Curve("norm of the gradient", ["gradientNorm"]),

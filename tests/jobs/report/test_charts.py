@@ -131,3 +131,9 @@ def test_text_in_drawings_is_escaped() -> None:
     root = parsed(drawing(10, 10, "<b> & title", [label(1, 2, "<script>")]))
     assert root.find("title").text == "<b> & title"
     assert root.find("text").text == "<script>"
+
+
+def test_a_figure_below_zero_has_zero_at_the_top() -> None:
+    root = parsed(charts.steps([{"step": 1, "chosen": 0.0}, {"step": 2, "chosen": -2.0}], {"chosen": "tuned"}))
+    [curve] = marks(root, "curve")
+    assert [point.split(",")[1] for point in curve.get("points").split()] == ["12", "114"]
