@@ -29,7 +29,7 @@ def rows() -> list[dict[str, Any]]:
         for signals, times, row in ((signal.SIGKILL, SIGKILLS, "kill"), (signal.SIGTERM, SIGTERMS, "stop")):
             continuous = signals == signal.SIGTERM
             results, struck = trials(
-                run_file(folder, continuous=continuous), folder / row, times, number=signals, seed=7, longest=5.0
+                run_file(folder, continuous=continuous), folder / row, times, number=signals, seed=7, longest=2.5
             )
             changed = sum(result != expected for result in results)
             sys.stdout.write(f"{row}: {dict(Counter(struck))} in {len(results)} runs, {changed} of them changed\n")

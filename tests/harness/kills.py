@@ -14,7 +14,10 @@ from dto_jobs.process_run import ProcessRun
 
 
 class Killer(Thread):
-    """Sends a signal to a random stage process of this one, again and again, until it has done so `times`."""
+    """Sends a signal to random stage processes of this one until it has done so `times`.
+
+    The moment is a random share of work done, not of time passed: a busy machine is not killed more often.
+    """
 
     def __init__(self, number: signal.Signals, times: int, longest: float, chance: random.Random) -> None:
         super().__init__(daemon=True)
@@ -24,15 +27,31 @@ class Killer(Thread):
 
     def run(self) -> None:
         """Kill."""
-        while len(self.killed) < self._times and not self.over.wait(self._chance.uniform(0, self._longest)):
+        while len(self.killed) < self._times and not self.over.wait(0.005):
             stages = stage_processes(os.getpid())
-            if stages:
-                process, stage = self._chance.choice(stages)
-                try:
-                    os.kill(process, self._number)
-                except ProcessLookupError:
-                    continue
+            if not stages:
+                continue
+            process, stage = self._chance.choice(stages)
+            if self._worked(process, self._chance.uniform(0, self._longest)):
+                os.kill(process, self._number)
                 self.killed.append(stage)
+
+    def _worked(self, process: int, seconds: float) -> bool:
+        """Wait until a process has computed for so long; False where it ends before."""
+        while not self.over.wait(0.005):
+            used = computed(process)
+            if used is None or used >= seconds:
+                return used is not None
+        return False
+
+
+def computed(process: int) -> float | None:
+    """Return for how many seconds a process has computed; None where it has ended."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stage_processes(parent: int) -> list[tuple[int, str]]:
