@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -33,8 +34,10 @@ class Killer(Thread):
                 continue
             process, stage = self._chance.choice(stages)
             if self._worked(process, self._chance.uniform(0, self._longest)):
-                os.kill(process, self._number)
-                self.killed.append(stage)
+                # It may have ended just now: then nothing is killed.
+                with suppress(ProcessLookupError):
+                    os.kill(process, self._number)
+                    self.killed.append(stage)
 
     def _worked(self, process: int, seconds: float) -> bool:
         """Wait until a process has computed for so long; False where it ends before."""
@@ -68,6 +71,10 @@ def stage_processes(parent: int) -> list[tuple[int, str]]:
     return found
 
 
+AT_MOST = 6
+"""Kills in one run: a shard that is killed a dozen times in a row is given up, and rightly."""
+
+
 def trials(
     file: Path, store: Path, times: int, *, number: signal.Signals, seed: int, shards: int = 2, longest: float = 2.0
 ) -> tuple[list[dict[str, object]], list[str]]:
@@ -77,7 +84,7 @@ def trials(
     killed: list[str] = []
     while len(killed) < times:
         shutil.rmtree(store, ignore_errors=True)
-        killer = Killer(number, times - len(killed), longest, chance)
+        killer = Killer(number, min(AT_MOST, times - len(killed)), longest, chance)
         killer.start()
         ProcessRun(opened(file, str(store), []), shards, len).work()
         killer.over.set()
