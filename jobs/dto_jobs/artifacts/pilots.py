@@ -109,7 +109,7 @@ def _pruned(store: Store, run: str, settings: Mapping[str, Any]) -> Measured:
     if ended and checks and _same(receipt, settings, CHECK):
         found["checks"] = checks / ended
         # The guard scores two texts per check, which are requests, too.
-        scores = 2 * checks if receipt.settings.get("maxLogProbabilityFall") is not None else 0
+        scores = 2 * checks if receipt.settings.get("guard") else 0
         found["check_draws"] = max(0, receipt.spend.requests - scores) / checks
     return found
 
@@ -149,7 +149,7 @@ def workload(stages: Mapping[str, Any], problems: int, benchmark_problems: int) 
         check_completions=pruning["completions"],
         check_threshold=pruning["threshold"],
         judge=pruning.get("judge") is not None,
-        guard=pruning.get("maxLogProbabilityFall") is not None,
+        guard=pruning["guard"],
         pairs_per_problem=pairs["maxPerProblem"],
         necessary_per_problem=pairs["necessaryPerProblem"],
         necessary_copies=pairs["necessary"],

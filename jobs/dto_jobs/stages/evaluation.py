@@ -11,6 +11,7 @@ from dto_jobs.core.segmentation import Segmentation, count_rechecks, segment, sp
 from dto_jobs.dialogue import Dialogue, hold
 from dto_jobs.problem_source import NamedProblems
 from dto_jobs.rules import Agreement, Rule
+from dto_jobs.settings import Distinct, Named
 from dto_jobs.stage import Completion, Ports, Request, Stage
 
 # Merging patterns down to a limit would hide re-checks.
@@ -30,19 +31,17 @@ class Evaluation(Stage):
             "self.benchmarks.size() + self.problemSets.size() > 0",
         ),
         Rule(
-            "a benchmark or problem set is named twice; give each a name of its own",
+            "a problem set has the name of a benchmark: give it one of its own",
             lambda evaluation: len(set(evaluation.names)) == len(evaluation.names),
-            "self.benchmarks.all(one, self.benchmarks.exists_one(other, other == one)) && "
-            "self.problemSets.all(one, !(one.name in self.benchmarks) && "
-            "self.problemSets.exists_one(other, other.name == one.name))",
+            "self.problemSets.all(one, !(one.name in self.benchmarks))",
         ),
     )
 
-    benchmarks: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = Field(
+    benchmarks: Distinct[Annotated[str, Field(min_length=1, max_length=253)]] = Field(
         default=("math500", "gsm8k", "aime2024", "mmlu-pro"), max_length=32
     )
     """Benchmarks by name, or problem sets by source."""
-    problem_sets: tuple[NamedProblems, ...] = Field(default=(), max_length=32)
+    problem_sets: Named[NamedProblems] = Field(default=(), max_length=32)
     """Further sets, each with columns and grader of its own."""
     limit: int | None = Field(default=None, ge=1)
     """At most so many problems of each benchmark and set."""

@@ -30,8 +30,9 @@ def test_without_limits_all_is_answered():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"benchmarks": ["gsm8k", "gsm8k"]}, "is named twice"),
-        ({"problemSets": [{"name": "gsm8k", "source": "x.jsonl"}]}, "is named twice"),
+        ({"benchmarks": ["gsm8k", "gsm8k"]}, "gsm8k"),
+        ({"problemSets": [{"name": "gsm8k", "source": "x.jsonl"}]}, "has the name of a benchmark"),
+        ({"problemSets": [{"name": "a", "source": "x.jsonl"}, {"name": "a", "source": "y.jsonl"}]}, "a"),
         ({"benchmarks": []}, "name at least one"),
         ({"problemSets": [{"source": "x.jsonl"}]}, "name"),
     ],
