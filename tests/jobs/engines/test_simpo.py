@@ -322,18 +322,16 @@ def test_a_training_that_goes_wrong_stops_unless_told_not_to(trained):
 
 def test_pairs_longer_than_the_model_s_context_are_dropped_and_counted(trained, seen, tiny, tmp_path):
     base = shutil.copytree(tiny, tmp_path / "base")
+    longer = [one.model_copy(update={"rejected": 3 * one.rejected}) for one in PAIRS[:5]]
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
-    lengths = [
-        max(len(tokenizer(one.prompt + text)["input_ids"]) + 1 for text in (one.chosen, one.rejected)) for one in PAIRS
-    ]
-    context = sorted(lengths)[5]
+    context = max(
+        len(tokenizer(one.prompt + text)["input_ids"]) + 1 for one in PAIRS for text in (one.chosen, one.rejected)
+    )
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": context}))
-    made = trained(base=base)
-    fitting = sum(length <= context for length in lengths)
-    assert 0 < fitting < len(PAIRS)
-    assert (made.figures["pairs"], made.figures["droppedTooLong"]) == (fitting, len(PAIRS) - fitting)
-    assert max(one.inputs[f"{side}_input_ids"].shape[1] for one in seen for side in ("chosen", "rejected")) <= context
+    made = trained(base=base, pairs=[*longer, *PAIRS[5:]])
+    assert (made.figures["pairs"], made.figures["droppedTooLong"]) == (7, 5)
+    assert max(one.inputs[f"{side}_input_ids"].shape[1] for one in seen for side in ("chosen", "rejected")) == context
     (base / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 8}))
     with pytest.raises(InputError, match="all 12 pairs are longer than the model's context of 8"):
         trained("none", base=base)
