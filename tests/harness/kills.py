@@ -13,6 +13,9 @@ from stage_runs import planned, receipts
 from dto_jobs.cli.running import opened
 from dto_jobs.process_run import ProcessRun
 
+IN_ONE_STAGE = 3
+"""Kills in one stage of one run: later stages shall have theirs, and a shard that is killed a dozen times in a row is given up."""
+
 
 class Killer(Thread):
     """Sends a signal to random stage processes of this one until it has done so `times`.
@@ -33,7 +36,9 @@ class Killer(Thread):
             if not stages:
                 continue
             process, stage = self._chance.choice(stages)
-            if self._worked(process, self._chance.uniform(0, self._longest)):
+            if self.killed.count(stage) < IN_ONE_STAGE and self._worked(
+                process, self._chance.uniform(0, self._longest)
+            ):
                 # It may have ended just now: then nothing is killed.
                 with suppress(ProcessLookupError):
                     os.kill(process, self._number)
@@ -71,10 +76,6 @@ def stage_processes(parent: int) -> list[tuple[int, str]]:
     return found
 
 
-AT_MOST = 6
-"""Kills in one run: a shard that is killed a dozen times in a row is given up, and rightly."""
-
-
 def trials(
     file: Path, store: Path, times: int, *, number: signal.Signals, seed: int, shards: int = 2, longest: float = 2.0
 ) -> tuple[list[dict[str, object]], list[str]]:
@@ -84,7 +85,7 @@ def trials(
     killed: list[str] = []
     while len(killed) < times:
         shutil.rmtree(store, ignore_errors=True)
-        killer = Killer(number, min(AT_MOST, times - len(killed)), longest, chance)
+        killer = Killer(number, times - len(killed), longest, chance)
         killer.start()
         ProcessRun(opened(file, str(store), []), shards, len).work()
         killer.over.set()

@@ -128,7 +128,7 @@ def test_stages_as_processes_write_the_same_bytes(whole, tmp_path):
 
 def test_a_killed_training_goes_on_on_another_machine(whole, tmp_path):
     reference, _, _ = whole
-    many = ("metadata.name=many", "stages.training.batch=4", "until=training")
+    many = ("metadata.name=many", "stages.training.batch=2", "until=training")
     shutil.copytree(reference, tmp_path / "here")
     shutil.copytree(reference, tmp_path / "store")
     steps = run("demo.yaml", tmp_path / "here", *SMALL, *many)["training"]["steps"]
