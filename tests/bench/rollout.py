@@ -37,8 +37,8 @@ TRACES = Path(os.environ.get("TRACES") or Path(__file__).resolve().parents[3] / 
 REPETITIONS = 9
 PROBLEMS, SAMPLES, MAX_TOKENS = 64, 4, 400
 GROUPS = int(os.environ.get("GROUPS", "5"))
-GROUP = 3
-LONGEST, PATTERNS = 3000, 12
+GROUP = 2
+LONGEST, PATTERNS = 2500, 12
 
 
 def row(name: str, values: Sequence[float], unit: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What vLLM is started with: the run's settings as vLLM's own, and those that a machine without a GPU needs."""
 
+import json
 import os
 from dataclasses import fields
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ CPU_BLOCK = 32
 """Tokens per block of the prefix cache on a CPU; its attention is written for multiples of 32."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM has memory laid out for."""
+LOGITS = 1 << 27
+"""Most logits of one prompt at once. vLLM holds those of a scored text beside what it set aside memory for."""
 # A request with a seed that enters in pieces ends vLLM on a CPU ("CPU Generator does not use offset").
 PIECES = {"enable_chunked_prefill", "long_prefill_token_threshold", "max_num_partial_prefills"}
 
@@ -45,8 +48,18 @@ def engine_arguments(folder: Path, settings: VllmEngine, source: ModelSource, ra
         arguments |= {"enable_lora": True, "max_lora_rank": next((size for size in RANKS if size >= rank), rank)}
     if current_platform.is_cpu():
         arguments |= _for_cpu(settings, source)
+    else:
+        arguments["long_prefill_token_threshold"] = _piece(folder, settings)
     chosen = {name: value for name, value in arguments.items() if value is not None}
-    return EngineArgs(**chosen, **_extra(settings))
+    return EngineArgs(**chosen | _extra(settings))
+
+
+def _piece(folder: Path, settings: VllmEngine) -> int:
+    """Return how many tokens of one prompt enter at most in a step: a piece of 8,192 with 152,000 logits each is 5 GB."""
+    config = json.loads((folder / "config.json").read_text())
+    config = config.get("text_config", config)
+    longest = settings.context or config.get("max_position_embeddings") or LOGITS
+    return max(1, min(LOGITS // config["vocab_size"], longest))
 
 
 def _for_cpu(settings: VllmEngine, source: ModelSource) -> dict[str, Any]:

@@ -52,6 +52,22 @@ def test_order_and_split_change_no_completion(engine, completed, sums):
     assert {key: (one.text, one.tokens) for key, one in halves.items()} == together
 
 
+def records(engine, problems):
+    """The exits found in a problem's responses, by problem."""
+    ports = Ports(engine=engine, seed=7)
+    responses = [one for made in Rollout(samples=2, max_tokens=200).run(problems, ports) for one in made]
+    return {one.response.id: one for made in Exits(max_tokens=16).run(responses, ports) for one in made}
+
+
+def test_stages_write_the_same_records_in_any_order_and_number_of_shards(engine):
+    problems = [Problem(id=str(n), question=f"Compute {30 + n}-12+{n}.", answer=str(18 + 2 * n)) for n in range(9)]
+    whole = records(engine, problems)
+    shards = [records(engine, problems[first::3]) for first in range(3)]
+    assert records(engine, problems[::-1]) == whole
+    assert shards[0] | shards[1] | shards[2] == whole
+    assert any(one.exit for one in whole.values())
+
+
 def test_the_same_key_and_prompt_give_the_same_words_and_another_key_others(engine, completed):
     prompt = engine.render("Compute 48-17+25-9.")
     texts = [completed(engine, [Request(key, prompt, 60)])[key].text for key in ("a", "a", "b", "c")]
