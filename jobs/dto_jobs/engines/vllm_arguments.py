@@ -58,8 +58,9 @@ def _piece(folder: Path, settings: VllmEngine) -> int:
     """Return how many tokens of one prompt enter at most in a step: a piece of 8,192 with 152,000 logits each is 5 GB."""
     config = json.loads((folder / "config.json").read_text())
     config = config.get("text_config", config)
-    longest = settings.context or config.get("max_position_embeddings") or LOGITS
-    return max(1, min(LOGITS // config["vocab_size"], longest))
+    longest: int = settings.context or config.get("max_position_embeddings") or LOGITS
+    vocabulary: int = config["vocab_size"]
+    return max(1, min(LOGITS // vocabulary, longest))
 
 
 def _for_cpu(settings: VllmEngine, source: ModelSource) -> dict[str, Any]:

@@ -144,7 +144,8 @@ class Accelerator:
 )
 def test_what_is_not_what_was_asked_for_is_refused(kind, processes, devices, asked, size):
     with pytest.raises(
-        StageFailedError, match=rf"asked to run as {asked} over {size} .* runs as {kind}( of version 1)? over {processes}"
+        StageFailedError,
+        match=rf"asked to run as {asked} over {size} .* runs as {kind}( of version 1)? over {processes}",
     ):
         check_had(Accelerator(processes, Kind(kind)), devices, asked, World(0, size))
 
