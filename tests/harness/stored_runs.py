@@ -2,7 +2,9 @@
 
 import pytest
 from api_server import Answer, ApiServer
+from pydantic import BaseModel
 
+from dto_jobs.cli.field_table import group_in
 from dto_jobs.errors import InvalidRunError
 from dto_jobs.resource import DTORun
 from dto_jobs.run_file import parse_run
@@ -33,6 +35,18 @@ def refusal(content: object) -> str | None:
 def read(content: object) -> DTORun:
     """Return a run as this machine reads it."""
     return parse_run(content, "run.yaml")
+
+
+def groups(group: type[BaseModel], seen: list[type[BaseModel]] | None = None) -> list[type[BaseModel]]:
+    """Return a settings class and all that are in it."""
+    seen = [] if seen is None else seen
+    if group not in seen:
+        seen.append(group)
+        for field in group.model_fields.values():
+            inner = group_in(field.annotation)
+            if inner:
+                groups(inner, seen)
+    return seen
 
 
 class Runs:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 from pydantic import BaseModel
+from stored_runs import groups
 
-from dto_jobs.cli.field_table import group_in
 from dto_jobs.resource import DTORun
 from dto_jobs.rules import ExactlyOne, WithoutKeys
 from dto_jobs.settings import Settings
@@ -26,16 +26,6 @@ def nodes(node, path=""):
     for part, mark in (("items", "[]"), ("additionalProperties", ".*")):
         if part in node:
             yield from nodes(node[part], path + mark)
-
-
-def groups(group, seen):
-    if group not in seen:
-        seen.append(group)
-        for field in group.model_fields.values():
-            inner = group_in(field.annotation)
-            if inner:
-                groups(inner, seen)
-    return seen
 
 
 def test_the_manifest_follows_the_classes():
@@ -64,7 +54,7 @@ def test_a_field_named_as_yaml_writes_truth_is_quoted():
     assert " n: " not in MANIFEST
 
 
-@pytest.mark.parametrize("group", groups(DTORun, []), ids=lambda group: group.__name__)
+@pytest.mark.parametrize("group", groups(DTORun), ids=lambda group: group.__name__)
 def test_the_cluster_knows_every_check(group):
     decorators = group.__pydantic_decorators__
     known = Settings.__pydantic_decorators__
@@ -76,7 +66,7 @@ def test_the_cluster_knows_every_check(group):
 
 def test_rules_reach_the_schema():
     said = {rule["message"] for _, node in nodes(schema()) for rule in node.get("x-kubernetes-validations", [])}
-    rules = [rule for group in groups(DTORun, []) for rule in group.rules]
+    rules = [rule for group in groups(DTORun) for rule in group.rules]
     told = {rule.message for rule in rules if not isinstance(rule, WithoutKeys)}
     told |= {f"{key} {text}" for rule in rules if isinstance(rule, WithoutKeys) for key, text in rule.remedies.items()}
     assert len(told) > 20

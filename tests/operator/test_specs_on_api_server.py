@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from stored_runs import MINIMAL, manifest, read, refusal
+from stored_runs import MINIMAL, groups, manifest, read, refusal
 
 from dto_jobs.json_form import from_yaml
+from dto_jobs.resource import DTORun
+from dto_jobs.rules import WithoutKeys
 
 pytestmark = pytest.mark.services
 HERE = Path(__file__).parent
@@ -36,6 +38,13 @@ def test_a_mistake_is_refused_by_both_at_its_field(runs, case):
     for said in (there.message, here):
         assert case["at"] in said
         assert case.get("words", "") in said
+
+
+def test_every_rule_is_broken_once_and_told_by_the_server(runs):
+    answers = " ".join(runs.tried(manifest(laid_over(MINIMAL, case["spec"]))).message for case in INVALID)
+    rules = [rule for group in groups(DTORun) for rule in group.rules if not isinstance(rule, WithoutKeys)]
+    assert len(rules) > 15
+    assert [rule.message for rule in rules if rule.message not in answers] == []
 
 
 @pytest.mark.parametrize("spec", VALID, ids=lambda spec: str(spec)[:100])
