@@ -66,14 +66,19 @@ def stage_processes(parent: int) -> list[tuple[int, str]]:
     """Return the running stage processes that a process has started: their ids and stages."""
     found = []
     for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
-        for process in map(int, tasks.read_text().split()):
-            try:
-                words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
+        for process in _read(tasks).split():
+            words = _read(Path(f"/proc/{int(process)}/cmdline")).split(b"\0")
             if b"stage" in words:
-                found.append((process, words[words.index(b"stage") + 1].decode()))
+                found.append((int(process), words[words.index(b"stage") + 1].decode()))
     return found
+
+
+def _read(path: Path) -> bytes:
+    """Return what the kernel says of a process or thread; nothing where it has just ended."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def trials(
