@@ -29,6 +29,8 @@ def parse_run(content: object, where: str) -> DTORun:
     try:
         form = json.dumps(json_form(content, DTORun), default=str)
         return DTORun.model_validate_json(form, strict=True, by_alias=True, by_name=False)
+    except RecursionError as error:
+        raise InvalidRunError(f"{where} holds itself by an alias (&name … *name): write the value out") from error
     except ValidationError as error:
         problems = [_explained(detail) for detail in error.errors(include_url=False)]
         raise InvalidRunError(
@@ -49,6 +51,8 @@ def _content(path: Path) -> dict[str, Any]:
         content = from_yaml(text)
     except yaml.YAMLError as error:
         raise InvalidRunError(f"{path} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise InvalidRunError(f"{path} is nested too deep for a DTORun") from error
     if not isinstance(content, dict):
         raise InvalidRunError(
             f"{path} holds no DTORun; it begins with:\n  apiVersion: dto.run/v1alpha1\n  kind: DTORun"

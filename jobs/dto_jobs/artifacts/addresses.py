@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.artifacts.store import Store
-from dto_jobs.errors import InputError, MissingExtraError
+from dto_jobs.errors import InputError, MissingExtraError, StoreError
 from dto_jobs.settings import s3_from_environment, scratch_from_environment
 
 SCHEME = "s3://"
@@ -36,6 +36,8 @@ def open_store(address: str | Path, endpoint: str | None = None) -> Store:
     if isinstance(address, Path) or not address.startswith(SCHEME):
         if "://" in str(address):
             raise InputError(f"the store {address}: only {SCHEME}bucket/prefix and folders are known")
+        if Path(address).is_file():
+            raise StoreError(f"the store {address} is a file: name a folder, or {SCHEME}bucket/prefix")
         return FolderStore(Path(address))
     try:
         from dto_jobs.artifacts.s3 import S3Store  # noqa: PLC0415 - whoever keeps a folder needs no S3 library

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -93,12 +94,13 @@ def _assumption(text: str) -> tuple[str, str]:
 
 
 def _number(name: str, text: str) -> float:
-    field = (Habits.model_fields | Machine.model_fields)[name]
     try:
         value = float(text)
         (Habits if name in Habits.model_fields else Machine).model_validate({name: value})
+    except ValidationError as error:
+        raise InvalidRunError(f"--assume {name}={text}: {error.errors()[0]['msg'].lower()}") from error
     except ValueError as error:
-        raise InvalidRunError(f"--assume {name}={text}: not a value for it: {field.description or name}") from error
+        raise InvalidRunError(f"--assume {name}={text}: not a number") from error
     return value
 
 

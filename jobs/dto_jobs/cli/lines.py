@@ -53,6 +53,8 @@ def _parsed(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, A
 def _cell(file: Path, number: int, row: dict[str, Any], column: str) -> str:
     if column not in row:
         raise InputError(f"{file}:{number}: no column {column!r}; there are {', '.join(row)}; name one with an option")
+    if row[column] is None:
+        raise InputError(f"{file}:{number}: column {column!r} is null; give it a value, or remove the line")
     return str(row[column])
 
 

@@ -118,5 +118,8 @@ def write_report(store: Store, name: str, output: Path | None) -> str:
     if output is None:
         store.write(f"{place}/report.html", [page.encode()])
         return f"{store.address}/{place}/report.html"
-    output.write_text(page, encoding="utf-8")
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report to {output}: {error.strerror}; name another file") from error
     return str(output)
