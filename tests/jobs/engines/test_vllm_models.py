@@ -62,14 +62,16 @@ def test_an_exit_is_found_in_a_trace_and_both_strategies_agree(smollm2):
     )  # fmt: skip
     found = {}
     for strategy in ("curtailed", "exhaustive"):
-        stage = Exits.model_validate({"strategy": strategy, "maxTokens": 12, "segmentation": {"minTokens": 4}})
+        stage = Exits.model_validate(
+            {"strategy": strategy, "maxTokens": 8, "completions": 4, "segmentation": {"minTokens": 4}}
+        )
         [[found[strategy]]] = stage.run([response], Ports(engine=smollm2))
     assert found["curtailed"].exit == found["exhaustive"].exit
     assert found["exhaustive"].boundaries[-1].rate > 0, "the trace states its answer"
 
 
 def test_a_repeated_batch_gives_the_same_words(smollm2, completed):
-    requests = [Request(f"{n}", smollm2.render(f"What is {n} + 25?"), 12) for n in range(16)]
+    requests = [Request(f"{n}", smollm2.render(f"What is {n} + 25?"), 6) for n in range(8)]
     first, second = completed(smollm2, requests), completed(smollm2, requests)
     assert {key: one.text for key, one in first.items()} == {key: one.text for key, one in second.items()}
     assert len({one.text for one in first.values()}) > 1
@@ -85,11 +87,11 @@ def test_sampled_tokens_are_those_that_the_text_is_read_as(smollm2, monkeypatch)
         return outputs
 
     monkeypatch.setattr(smollm2._engine, "step", watched)
-    waiting = [Request(f"{n}", smollm2.render(f"Say why {n} is a nice number."), 24) for n in range(12)]
+    waiting = [Request(f"{n}", smollm2.render(f"Say why {n} is a nice number."), 20) for n in range(8)]
     list(smollm2.complete(lambda free: [waiting.pop() for _ in range(min(free, len(waiting)))]))
     read = [smollm2._texts.fresh(one.text) for _, one in drawn]
     tokens = [list(one.token_ids)[: -1 if one.finish_reason == "stop" else None] for _, one in drawn]
-    assert len(drawn) == 12
+    assert len(drawn) == 8
     assert read == tokens
 
 
@@ -105,7 +107,7 @@ def adapted(tiny, tmp_path_factory):
     with_adapter = peft.get_peft_model(model, settings)
     for name, weight in with_adapter.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.1)
+            torch.nn.init.normal_(weight, std=1.0)
     folder = tmp_path_factory.mktemp("adapter")
     with_adapter.save_pretrained(folder / "adapter")
     with_adapter.merge_and_unload().save_pretrained(folder / "merged")
@@ -183,7 +185,7 @@ def test_arguments_that_vllm_has_not_or_must_not_have_are_refused(tiny, extra, t
 
 def test_settings_that_the_model_cannot_have_are_reported_with_its_folder(vllm_opened):
     with (
-        pytest.raises(InputError, match=r"tiny-reasoner: vLLM cannot run this model.*max_model_len"),
+        pytest.raises(InputError, match=r"(?s)tiny-reasoner: vLLM cannot run this model.*max_model_len"),
         vllm_opened(context=1 << 20),
     ):
         pass
