@@ -1,5 +1,8 @@
 """Log-probabilities in chunks: the same numbers and gradients as from all logits, and a check that notices where they are not."""
 
+import subprocess
+import sys
+
 import pytest
 
 pytest.importorskip("torch")
@@ -81,3 +84,40 @@ def test_the_head_is_as_it_was_afterwards(model):
         with pytest.raises(RuntimeError), head_reads(head, tokens):
             raise RuntimeError
         assert torch.equal(model(tokens).logits, before)
+
+
+SHARDED = """
+import sys
+import torch
+from torch.distributed.fsdp import fully_shard
+from transformers import AutoModelForCausalLM
+from dto_jobs.engines import log_probabilities
+from dto_jobs.engines.log_probabilities import head_reads
+
+def gradients(model):
+    with head_reads(model.get_output_embeddings(), tokens):
+        found = model(tokens, use_cache=False).logits
+    found.sum().backward()
+    whole = [one.grad.full_tensor() if hasattr(one.grad, "full_tensor") else one.grad for one in model.parameters()]
+    return found.detach(), whole
+
+torch.set_num_threads(1)
+log_probabilities.CHUNK_LOGITS = 5000
+torch.distributed.init_process_group("gloo")
+tokens = torch.arange(20, 60)[None]
+plain, sharded = (AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32) for _ in range(2))
+for layer in sharded.model.layers:
+    fully_shard(layer, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (2,)))
+fully_shard(sharded, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (2,)))
+assert sum(one.to_local().numel() for one in sharded.parameters()) < 0.6 * sum(one.numel() for one in plain.parameters())
+torch.testing.assert_close(gradients(sharded), gradients(plain), rtol=1e-4, atol=1e-5)
+print("the same")
+"""
+
+
+def test_a_head_whose_weights_are_sharded_gives_the_same(tiny, tmp_path):
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    command += ["--rdzv-endpoint=localhost:0", tmp_path / "sharded.py", tiny]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.count("the same") == 2, done.stderr[-3000:]

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl")
+import psutil
 import torch
 from safetensors.torch import load_file
 
@@ -99,25 +100,20 @@ def test_processes_end_with_the_one_that_started_them(tiny, tmp_path):
         one.stdin.write(json.dumps(job))
         one.stdin.close()
         assert one.stdout.readline()  # a step was taken: all processes are at work
-        started = descendants(one.pid)
+        started = psutil.Process(one.pid).children(recursive=True)
         assert len(started) >= 3
         os.kill(one.pid, signal.SIGKILL)
         one.wait()
-    while any(Path(f"/proc/{number}").exists() and state(number) != "Z" for number in started):
-        os.sched_yield()
+    while not all(map(ended, started)):
+        time.sleep(0.05)
 
 
-def descendants(number):
-    """Every process below one."""
-    below = [int(child) for child in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
-    return below + [deeper for child in below for deeper in descendants(child)]
-
-
-def state(number):
+def ended(process):
+    # Whoever inherits an orphan may leave it unburied.
     try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 # No silent fall-back
