@@ -51,7 +51,9 @@ def json_form(value: Any, kind: Any, path: str = "") -> Any:  # noqa: ANN401 - a
     if isinstance(value, float):
         return _number(value, path)
     if isinstance(value, int) and not isinstance(value, bool):
-        return value if -(2**63) <= value < 2**63 else float(value)
+        if -(2**63) <= value < 2**63:
+            return value
+        return _number(float(value) if value.bit_length() < 1024 else math.inf, path)
     if isinstance(value, list):
         inner = get_args(kind)[0] if get_origin(kind) in {tuple, list} else Any
         return [json_form(item, inner, f"{path}[{number}]") for number, item in enumerate(value)]

@@ -81,7 +81,7 @@ def test_fields_are_spelled_in_one_way(field):
         run(stages={"rollout": {field: 1}})
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, -(10**400)])
 def test_what_json_cannot_hold_is_refused_by_name(value):
     with pytest.raises(InvalidRunError, match=r"spec\.stages\.training\.beta"):
         run(stages={"training": {"beta": value}})
