@@ -55,5 +55,6 @@ def test_vllm_scores_a_trained_model_as_transformers_does(trained, tiny, opened,
     base, adapter = (tiny, folder / ADAPTER) if kind == "adapter" else (folder, None)
     with vllm_opened(folder=base, adapter=adapter, max_sequences=4, context=256, cache_mebibytes=64) as engine:
         [found] = engine.score(TEXTS)
-    assert math.isclose(found, wanted, abs_tol=2e-3)
+    # Merging rounds the sums to the base's bfloat16; the adapter beside the base is not rounded.
+    assert math.isclose(found, wanted, abs_tol=1e-2 if kind == "adapter" else 2e-3)
     assert abs(found - untrained) > 0.05
