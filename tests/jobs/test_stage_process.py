@@ -199,7 +199,7 @@ def test_mistakes_have_their_own_ends(tmp_path):
         "other version": (("stage", "rollout", "--plan", str(tmp_path / "old.json")), store, 3, "this version of dto"),
         "no such shard": (("stage", "rollout", "--plan", PLAN, "--shard", "2/2"), store, 3, "there is no shard 2 of 2"),
         "no shard": (("stage", "rollout", "--plan", PLAN, "--shard", "two"), store, 3, "is no shard"),
-        "no store": (("preflight", str(tmp_path / "r.yaml")), tmp_path / "locked", 4, "cannot write"),
+        "no store": (("preflight", str(tmp_path / "r.yaml")), tmp_path / "locked", 4, "is a file: name a folder"),
         "parts missing": (("collect", "rollout", "--plan", PLAN), store, 3, "rollout is not whole"),
         "stages missing": (("collect", "--plan", PLAN), store, 3, "rollout is not finished"),
     }
