@@ -91,9 +91,9 @@ class ArtifactReference(StatusPart):
 
 
 class StageStatus(StatusPart):
-    """How one stage stands."""
+    """How one stage stands; or the preflight before, or the gathering of results after them."""
 
-    name: StageName
+    name: Literal["preflight", StageName, "results"]
     """Which stage."""
     state: Literal["Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed"]
     """How it stands."""
@@ -111,6 +111,8 @@ class StageStatus(StatusPart):
     """Whether its artifact was there already."""
     artifact: ArtifactReference | None = None
     """What it made."""
+    figures: dict[str, float] = Field(default={}, max_length=32)
+    """Spent on it by all attempts: tokens by kind, FLOPs, engine and GPU seconds."""
     reason: str | None = Field(default=None, max_length=128)
     """Why it stands so, in one word."""
     message: str | None = Field(default=None, max_length=MESSAGE_BYTES)
@@ -143,6 +145,12 @@ class Status(StatusPart):
         default=(), max_length=16
     )
     """What is so, for `kubectl wait --for=condition=Complete`."""
+    plan: str | None = Field(default=None, max_length=1024)
+    """Where the run's plan is in its store."""
+    image: str | None = Field(default=None, max_length=512)
+    """Image of the run's Jobs: all of a run is made by one version, also if the operator is upgraded in between."""
+    rerun_from: StageName | None = None
+    """The `spec.rerunFrom` that the plan was made with."""
     stages: Named[StageStatus] = Field(default=(), max_length=16)
     """How each stage stands, in the order of the pipeline."""
     summary: Summary | None = None
