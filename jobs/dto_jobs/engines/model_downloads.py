@@ -31,7 +31,9 @@ def from_bucket(source: str, folder: Path, patterns: tuple[str, ...], endpoint: 
     there = store.versions("")
     if not there:
         raise InputError(f"there is nothing at {source}: name the folder of a model, such as {SCHEME}models/qwen-1.5b")
-    wanted = {name: version for name, version in sorted(there.items()) if any(fnmatch(name, one) for one in patterns)}
+    # A model lies flat in its folder; what lies deeper, such as checkpoints, is none of it, nor is what climbs out of it.
+    flat = {name: version for name, version in sorted(there.items()) if "/" not in name}
+    wanted = {name: version for name, version in flat.items() if any(fnmatch(name, one) for one in patterns)}
     whole = "receipt.json" in there
     names = {"receipt.json": there["receipt.json"]} if whole else wanted
     key = hashlib.sha256(to_json([source, sorted((name, version.etag) for name, version in names.items())]))

@@ -37,6 +37,7 @@ def source(s3_keys):
         store.write(file.name, [file.read_bytes()])
     store.write("pytorch_model.bin", [b"a pickle"])
     store.write("modeling_tiny.py", [b"raise SystemExit"])
+    store.write("checkpoint-10/model.safetensors", [b"of another day"])
     return address
 
 
