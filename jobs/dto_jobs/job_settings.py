@@ -225,6 +225,11 @@ class JobSettings(Settings):
     cache: bool = True
     """Take an artifact that an earlier run made from the same code, settings, inputs and model, in place of making it again."""
 
+    @property
+    def asked(self) -> Resources:
+        """What each container asks for in all."""
+        return self.resources
+
 
 class ShardedJobSettings(JobSettings):
     """The Jobs of a stage that can be cut into shards, each a pod with its own engine."""
@@ -260,3 +265,11 @@ class TrainingJobSettings(JobSettings):
     """Pods that train together, one per node."""
     gpus_per_node: int | None = Field(default=None, ge=1, le=64)
     """GPUs, and by that processes, of each; as `resources.limits` says if absent."""
+
+    @property
+    def asked(self) -> Resources:
+        """What each container asks for in all, GPUs included."""
+        if self.gpus_per_node is None:
+            return self.resources
+        limits = {**self.resources.limits, GPU: str(self.gpus_per_node)}
+        return self.resources.model_copy(update={"limits": limits})

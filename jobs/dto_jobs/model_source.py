@@ -8,6 +8,15 @@ from dto_jobs.endpoint import Endpoint
 from dto_jobs.rules import Agreement, ExactlyOne, Rule, WithoutKeys
 from dto_jobs.settings import Settings
 
+CLAIM = "pvc://"
+CLAIMS = "/claims"
+"""Where a pod sees the volumes that `pvc://claim/path` sources name, each in a folder of the claim's name."""
+
+
+def claim_of(source: str) -> str | None:
+    """Return the PersistentVolumeClaim that a `pvc://claim/path` source names; None for other sources."""
+    return source.removeprefix(CLAIM).partition("/")[0] if source.startswith(CLAIM) else None
+
 
 class ModelSource(Settings):
     """The model to optimize."""

@@ -31,6 +31,12 @@ LONGEST = 63
 PREFLIGHT, RESULTS = "preflight", "results"
 """The steps before and after the stages."""
 CONTAINER = "dto"
+METRICS = "metrics"
+"""Name of the port at which pods are scraped."""
+RUN_FILE = f"{DOMAIN}/run"
+"""Annotation of a preflight's pod: the run as JSON, which the pod reads as a file."""
+QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
+"""Label: Kueue's priority, taken over from the run."""
 
 
 def job_name(run: str, uid: str, step: str, attempt: int, work: str = "make") -> str:
@@ -47,3 +53,9 @@ def job_name(run: str, uid: str, step: str, attempt: int, work: str = "make") ->
 def labels(run: str, uid: str, step: str, attempt: int, work: str = "make") -> dict[str, str]:
     """Return the labels of an attempt's Job and of its pods."""
     return {MANAGED_BY: OPERATOR, RUN: run, RUN_UID: uid, STEP: step, ATTEMPT: str(attempt), WORK: work}
+
+
+def service_name(run: str, uid: str) -> str:
+    """Return the name of the Service by which the pods of a run's training find each other; a Service's begins with a letter."""
+    hashed = hashlib.sha256(f"{uid}/training".encode()).hexdigest()[:8]
+    return f"dto-{run[: LONGEST - 13]}".rstrip("-") + f"-{hashed}"
