@@ -18,8 +18,12 @@ Manifest = dict[str, Any]
 USER = 65532
 """The numeric user that images without one call `nonroot`."""
 SCRATCH = "/scratch"
-LARGEST_RUN = 200 * 1024
-"""Bytes of a run that fit into a pod's annotations, which hold 256 KiB together."""
+LARGEST_RUN, LARGEST_ANNOTATION = 200 * 1024, 240 * 1024
+"""Bytes of a run that are taken, and that can be handed over: a pod's annotations hold 256 KiB together."""
+PUT_INTO_BUCKET = (
+    f"a cluster takes {LARGEST_RUN:,}; put the problems into the bucket and name them by "
+    "problems.source: s3://bucket/problems.jsonl in place of problems.inline"
+)
 WRITING_SECONDS = 10
 """What remains of a pod's grace for its last words, once its work is stopped."""
 
@@ -50,11 +54,8 @@ def run_annotation(run_object: Manifest) -> str:
     kept = {key: run_object[key] for key in ("apiVersion", "kind")} | {"metadata": metadata, "spec": run_object["spec"]}
     text = json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
     size = len(text.encode())
-    if size > LARGEST_RUN:
-        raise RunTooLargeError(
-            f"spec: {size:,} bytes are too many for a cluster, which takes {LARGEST_RUN:,}; put the problems into the bucket "
-            "and name them by problems.source: s3://bucket/problems.jsonl in place of problems.inline"
-        )
+    if size > LARGEST_ANNOTATION:
+        raise RunTooLargeError(f"spec: the run has {size:,} bytes, and {PUT_INTO_BUCKET}")
     return text
 
 
@@ -163,8 +164,10 @@ def _store(spec: Spec, settings: OperatorSettings) -> Iterator[Manifest]:
     own = spec.artifacts
     place, endpoint, secret = settings.store, settings.store_endpoint, settings.store_secret
     if own.bucket:
-        place, endpoint = f"s3://{own.bucket}/{own.prefix}", own.endpoint
-        secret = own.secret_ref.name if own.secret_ref else None
+        place = f"s3://{own.bucket}/{own.prefix}"
+        # Keys of the operator's own service are shown to no other.
+        endpoint, secret = (own.endpoint, None) if own.endpoint else (endpoint, secret)
+        secret = own.secret_ref.name if own.secret_ref else secret
     for name, value in (("DTO_STORE", place), ("DTO_S3_ENDPOINT", endpoint)):
         if value:
             yield {"name": name, "value": value.rstrip("/")}

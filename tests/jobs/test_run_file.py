@@ -1,5 +1,7 @@
 """Reading run files: what is wrong is named by field, value and remedy."""
 
+import json
+
 import pytest
 import yaml
 
@@ -122,3 +124,21 @@ spec:
   gate: {maxAccuracyDrop: 0.01, minTokenSaving: 0.2}
 """)
     assert read_run(path).spec.stages.training.lora.rank == 32
+
+
+def test_json_is_read_as_json(tmp_path):
+    file = tmp_path / "run.json"
+    # YAML takes no DEL as it is, and no half of a surrogate pair.
+    question = "1+1\x7f \U0001f600?"
+    content = {
+        "apiVersion": "dto.run/v1alpha1",
+        "kind": "DTORun",
+        "metadata": {"name": "r", "uid": "u", "generation": 1},
+    }
+    content["spec"] = {"model": {"source": "m"}, "problems": {"inline": [{"problem": question, "answer": "2"}]}}
+    for ensure_ascii in (True, False):
+        file.write_text(json.dumps(content, ensure_ascii=ensure_ascii))
+        assert read_run(file).spec.problems.inline[0]["problem"] == question
+    file.write_text('{"apiVersion": ')
+    with pytest.raises(InvalidRunError, match="not valid JSON"):
+        read_run(file)

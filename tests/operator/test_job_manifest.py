@@ -43,7 +43,7 @@ def test_shards_are_indexes_of_one_job():
 
 
 def test_a_run_that_is_too_large_for_an_annotation_is_refused_with_the_remedy():
-    rows = [{"problem": "x" * 1000, "answer": "1"}] * 250
+    rows = [{"problem": "x" * 1000, "answer": "1"}] * 260
     with pytest.raises(RunTooLargeError, match=r"problems\.source: s3://"):
         job("preflight", problems={"inline": rows})
 

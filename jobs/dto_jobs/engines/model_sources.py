@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from dto_jobs.errors import InputError, MissingExtraError
+from dto_jobs.model_source import CLAIM, CLAIMS
 from dto_jobs.settings import cache_from_environment
 
 TINY_REASONER = "builtin:tiny-reasoner"
@@ -40,6 +41,8 @@ def resolve(source: str, base: Path, endpoint: str | None = None, *, weights: bo
         from dto_jobs.engines.model_downloads import from_bucket  # noqa: PLC0415 - only this source needs S3
 
         return from_bucket(source, cache_from_environment() / "models", _fetched(weights=weights), endpoint)
+    if source.startswith(CLAIM):
+        return _from_claim(source)
     kind, colon, rest = source.partition(":")
     if colon and kind != "file":
         raise InputError(
@@ -47,6 +50,16 @@ def resolve(source: str, base: Path, endpoint: str | None = None, *, weights: bo
             f"use hf://org/name@revision, s3://bucket/prefix, file:path, {TINY_REASONER} or {SMOLLM2}"
         )
     return base / (rest.removeprefix("//") if colon else source)
+
+
+def _from_claim(source: str) -> Path:
+    """Return the folder in a volume, which a pod's manifest mounts."""
+    if not Path(CLAIMS).is_dir():
+        raise InputError(f"{source} is a volume of a cluster, which this machine does not have; use file:path here")
+    folder = Path(CLAIMS) / source.removeprefix(CLAIM)
+    if not folder.resolve().is_relative_to(CLAIMS):
+        raise InputError(f"{source} leads out of its volume; write pvc://claim/path")
+    return folder
 
 
 def check_folder(folder: Path) -> None:

@@ -1,9 +1,11 @@
 """Model sources found, checked, digested, or refused with a reason."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from dto_jobs.engines import model_sources
 from dto_jobs.engines.model_sources import SMOLLM2, TINY_REASONER, check_folder, digest, resolve
 from dto_jobs.errors import InputError
 from dto_jobs.stage import Request
@@ -25,7 +27,7 @@ def test_a_path_is_relative_to_the_run_file(folder):
     assert resolve(str(folder), folder.parent / "elsewhere") == folder
 
 
-@pytest.mark.parametrize("source", ["gs://bucket/model", "pvc://claim/x", "builtin:large-reasoner", "hf:org/name"])
+@pytest.mark.parametrize("source", ["gs://bucket/model", "nfs://host/x", "builtin:large-reasoner", "hf:org/name"])
 def test_an_unknown_source_is_told_what_is_known(source, tmp_path):
     with pytest.raises(InputError, match=r"is not known here; use hf://"):
         resolve(source, tmp_path)
@@ -101,3 +103,17 @@ def test_smollm2_is_unpacked_once_and_talks(tmp_path, opened, completed):
     assert "Paris" in completed(engine, [Request("k", prompt, 12, temperature=0.0)])["k"].text
     assert resolve(SMOLLM2, tmp_path) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == changed
+
+
+def test_a_claim_is_a_folder_of_its_mounted_volume(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_sources, "CLAIMS", str(tmp_path))
+    (tmp_path / "models/qwen").mkdir(parents=True)
+    assert model_sources.resolve("pvc://models/qwen", Path()) == tmp_path / "models/qwen"
+    with pytest.raises(InputError, match="leads out of its volume"):
+        model_sources.resolve("pvc://models/../../etc", Path())
+
+
+def test_a_claim_without_a_cluster_says_what_to_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_sources, "CLAIMS", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="use file:path"):
+        model_sources.resolve("pvc://models/qwen", Path())
