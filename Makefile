@@ -10,7 +10,7 @@ JOBS := build/env-jobs-cpu/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 # What the tests start, built from the Go modules in tests/tools.
-TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl
+TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm
 TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
 
 help: ## List the targets
@@ -68,9 +68,10 @@ variants: $(JOBS)/.ready ## Compare ways to train on the demo's traces, five see
 docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_jobs.cli.reference .
 	$(DEV)/python -m dto_operator.api_reference docs/api.md
+	$(DEV)/python -m dto_operator.values_reference charts/dto-operator/values.yaml docs/values.md
 
 manifests: $(DEV)/.ready ## Write the CRD, from the settings classes
-	$(DEV)/python -m dto_operator.crd manifests/crd.yaml
+	$(DEV)/python -m dto_operator.crd manifests/crd.yaml charts/dto-operator/files/crd.yaml
 
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)

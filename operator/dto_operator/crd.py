@@ -135,4 +135,5 @@ def to_yaml(manifest: Node) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(to_yaml(crd()), encoding="utf-8")
+    for path in sys.argv[1:]:
+        Path(path).write_text(to_yaml(crd()), encoding="utf-8")

@@ -205,8 +205,10 @@ def _healthy(url: str) -> bool:
         return False
 
 
-def _started(folder: Path) -> ApiServer:
+def started(folder: Path) -> ApiServer:
+    """Return an API server that is ready, with its files in an empty folder."""
     for attempt in range(3):
+        (folder / str(attempt)).mkdir()
         server = ApiServer(folder / str(attempt))
         try:
             server.start()
@@ -223,9 +225,6 @@ def _started(folder: Path) -> ApiServer:
 @pytest.fixture(scope="session")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server that all tests share."""
-    folder = tmp_path_factory.mktemp("api-server")
-    for attempt in range(3):
-        (folder / str(attempt)).mkdir()
-    server = _started(folder)
+    server = started(tmp_path_factory.mktemp("api-server"))
     yield server
     server.kill()

@@ -1,5 +1,6 @@
 """Processes of real services that end with the tests."""
 
+import functools
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ PATIENCE = 180
 """Seconds for a service to get ready on a very busy machine; a service that has ended is noticed at once."""
 
 
+@functools.cache
 def built(tool: str) -> Path:
     """Return the folder with a tool's binaries; build it first, wait where another test run is building it."""
     if shutil.which("go") is None:
