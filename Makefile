@@ -70,8 +70,9 @@ docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_operator.api_reference docs/api.md
 	$(DEV)/python -m dto_operator.values_reference charts/dto-operator/values.yaml docs/values.md
 
-manifests: $(DEV)/.ready ## Write the CRD, from the settings classes
+manifests: $(DEV)/.ready ## Write the CRD, from the settings classes, and what installs the operator
 	$(DEV)/python -m dto_operator.crd manifests/crd.yaml charts/dto-operator/files/crd.yaml
+	$(DEV)/python -m dto_operator.install manifests charts/dto-operator/files/rights.yaml
 
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
