@@ -15,17 +15,19 @@ from dto_jobs.stages.training import Training
 def main(workspace: Path) -> int:
     """Train, and leave outcome or failure beside the checkpoints; return the exit code."""
     die_with_parent()
-    first = world_from_environment().rank == 0
+    rank = world_from_environment().rank
     job = json.loads((workspace / JOB).read_text())
     pairs = [Pair.model_validate(pair) for pair in job["pairs"]]
     settings = Training.model_validate(job["settings"])
     try:
         trained = SimpoTrainer(Path(job["base"])).train(pairs, settings, workspace, _note, job["seed"])
     except DtoError as error:
-        if first:
-            (workspace / FAILURE).write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        # Whoever fails first says so: torchrun ends the others at once, and a half-written word would be none.
+        own = workspace / f"{FAILURE}.{rank}"
+        own.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        own.replace(workspace / FAILURE)
         return error.exit_code
-    if first:
+    if rank == 0:
         outcome = {"folder": str(trained.folder), "spend": trained.spend.model_dump(), "figures": trained.figures}
         (workspace / OUTCOME).write_text(json.dumps(outcome))
     return 0
