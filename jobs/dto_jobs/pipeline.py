@@ -33,6 +33,11 @@ class Link:
     asks: str | None = None
     """The stage whose problems are asked besides."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The stages and sources that must be done before."""
+        return tuple(need for need in (self.reads, self.model, self.asks) if need)
+
 
 class Pipeline(Settings):
     """A run's stages with their settings."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dto_jobs.errors import InputError
 from dto_jobs.pipeline import Link, Pipeline, needed
@@ -142,6 +142,23 @@ def code_version(*, trains: bool = False, chooses: bool = False) -> str:
     return digest.hexdigest()
 
 
-def ready(steps: Collection[PlannedStage], done: Collection[str]) -> list[PlannedStage]:
+class Waiting(Protocol):
+    """Something to be done that needs others to be done before."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of what it needs."""
+        ...
+
+
+Task = TypeVar("Task", bound=Waiting)
+
+
+def ready(steps: Collection[Task], done: Collection[str]) -> list[Task]:
     """Return the stages not done whose needs are, first to last."""
     return [step for step in steps if step.name not in done and all(need in done for need in step.needs)]

@@ -57,6 +57,8 @@ class Attempts(StatusPart):
     """All attempts."""
     counted: int = Field(default=0, ge=0)
     """Those that count toward `job.retry.application`."""
+    infrastructure: int = Field(default=0, ge=0)
+    """Losses that count toward `job.retry.infrastructure`: of whole attempts, and of single pods that were replaced."""
 
 
 class Progress(StatusPart):
@@ -105,6 +107,8 @@ class StageStatus(StatusPart):
     """When its first attempt began."""
     completion_time: datetime | None = None
     """When it succeeded or failed for good."""
+    next_attempt_time: datetime | None = None
+    """Not before then it is tried again."""
     progress: Progress | None = None
     """How far it is."""
     cache: CacheUse | None = None

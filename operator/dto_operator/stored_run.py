@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from dto_jobs.resource import DTORun
 from dto_jobs.run_file import parse_run
 from dto_operator.status import Status
 
+KEPT_SPECS = 1024
+"""Specs that are kept as they were read: some 25 KiB each."""
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 
@@ -58,9 +61,17 @@ def identity(held: Mapping[str, Any]) -> Identity:
 
 def spec_of(held: Mapping[str, Any]) -> DTORun | Invalid:
     """Return the run that a person wrote, or what is wrong with it."""
-    written = {key: part for key, part in held.items() if key != "status"}
+    metadata = group(held, "metadata")
+    written = {key: part for key, part in held.items() if key not in {"status", "metadata"}}
+    # What a server changes all the time tells nothing of the spec, which was read before as a rule.
+    kept = {key: metadata[key] for key in ("name", "namespace", "labels", "annotations") if key in metadata}
+    return _spec_of(json.dumps({**written, "metadata": kept}, default=str, sort_keys=True))
+
+
+@lru_cache(maxsize=KEPT_SPECS)
+def _spec_of(text: str) -> DTORun | Invalid:
     try:
-        return parse_run(written, "the run")
+        return parse_run(json.loads(text), "the run")
     except InvalidRunError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         found = lines[1:] or lines
