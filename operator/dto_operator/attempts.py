@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from dto_jobs.errors import Retry
 from dto_jobs.termination import Termination
 from dto_operator import names
+from dto_operator.cause import Diagnosis
 from dto_operator.observation import Observed, SeenJob, SeenPod, Why
 from dto_operator.retries import Account
 from dto_operator.steps import Step
@@ -17,25 +16,6 @@ WORDS_SECONDS = 5.0
 STUCK_SECONDS = 600.0
 """A pod that cannot start because of what the run says of it (image, secret) is waited for so long: someone may mend it."""
 STARTING = {"ContainerCreating", "PodInitializing"}
-
-
-class Diagnosis(Protocol):
-    """Why an attempt does not go well, and what to do."""
-
-    @property
-    def reason(self) -> str:
-        """Why, in one word."""
-        ...
-
-    @property
-    def message(self) -> str:
-        """Why, and what to do."""
-        ...
-
-    @property
-    def retry(self) -> Retry:
-        """Whether another attempt makes sense, and on whose account."""
-        ...
 
 
 Diagnose = Callable[[SeenJob, Sequence[SeenPod]], Diagnosis]
@@ -116,7 +96,7 @@ def outcome(tried: Attempt, observed: Observed, now: datetime, diagnose: Diagnos
         if told is not None:
             return Done(told)
     if tried.collect is not None:
-        return _collected(tried.collect, now)
+        return _collected(tried.collect, observed.pods_of(tried.collect), now)
     if tried.make is None:
         return GONE
     return _made(tried.step, tried.make, observed.pods_of(tried.make), now, diagnose)
@@ -186,12 +166,12 @@ def _held_up(pod: SeenPod) -> bool:
     return not pod.over and not pod.deleting and (waits or pod.unschedulable is not None)
 
 
-def _collected(job: SeenJob, now: datetime) -> Outcome:
+def _collected(job: SeenJob, pods: Sequence[SeenPod], now: datetime) -> Outcome:
     if not job.over:
         return Alive(
             job, Why("Collecting", "its pods went away before their last words were read; its receipt is read again")
         )
-    wait = _words_due(job, (), now)
+    wait = _words_due(job, pods, now)
     if wait:
         return Awaited(wait)
     return Ended("infrastructure", "NotWhole", "its Job is complete and its artifact is not; what is missing is made")

@@ -12,7 +12,7 @@ from dto_operator.status import Status, Summary
 def results_of(said: dict[str, Any] | None) -> Results | None:
     """Return the results that last words carried; None where they had no room, or are of another version."""
     try:
-        return Results.model_validate(said) if said else None
+        return Results.model_validate(said) if said is not None else None
     except ValidationError:
         return None
 

@@ -4,27 +4,24 @@ The status is the memory of steps that are done; everything else is judged from 
 about to be created, so the same question always has the same answer, and a lost answer does no harm.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from dto_jobs.resource import DTORun
+from dto_operator.acceptance import refusals
 from dto_operator.announcements import announcements
 from dto_operator.attempts import Diagnose
 from dto_operator.conclusion import fitted
 from dto_operator.conditions import Fact, conditions, is_true, since
 from dto_operator.decision import Decision
+from dto_operator.diagnosis import diagnose
 from dto_operator.observation import Observed
 from dto_operator.orders import DeleteRun, Order
 from dto_operator.settings import OperatorSettings
 from dto_operator.status import CONDITIONS, Status
 from dto_operator.story import Story, asked_anew, removals, strays
 
-Refusals = Callable[[DTORun, OperatorSettings], list[tuple[str, str]]]
 
-
-def reconcile(
-    observed: Observed, now: datetime, settings: OperatorSettings, diagnose: Diagnose, refusals: Refusals
-) -> Decision:
+def reconcile(observed: Observed, now: datetime, settings: OperatorSettings, diagnose: Diagnose = diagnose) -> Decision:
     """Return what to do about a run, what to say about it, and when to look again."""
     if observed.identity.managed_by is not None:
         return Decision()
@@ -32,7 +29,7 @@ def reconcile(
         return Decision(orders=tuple(removals(observed.jobs)))
     if _finished(observed.status) and not asked_anew(observed):
         return _rest(observed, now)
-    refused = _refused(observed, settings, refusals)
+    refused = _refused(observed, settings)
     if refused is not None or observed.run is None:
         return _refuse(observed, refused or Fact(true=False, reason="InvalidSpec"), now)
     story = Story(observed, observed.run, now, diagnose)
@@ -73,7 +70,7 @@ def _rest(observed: Observed, now: datetime) -> Decision:
     return Decision(tuple(orders), status, look_again=left)
 
 
-def _refused(observed: Observed, settings: OperatorSettings, refusals: Refusals) -> Fact | None:
+def _refused(observed: Observed, settings: OperatorSettings) -> Fact | None:
     """Return why a run cannot be run here. One that was accepted before stays so, whatever the operator is told since."""
     if observed.invalid is not None:
         path = observed.invalid.path

@@ -166,21 +166,23 @@ class Story:
 
     def _take_in(self, step: Step, tried: Attempt, became: Outcome) -> None:
         row, observed, now = self._rows[step.name], self._observed, self._now
-        if isinstance(became, Alive):
-            self._rows[step.name] = standing.live(row, tried, self._suspending(became), observed, now)
-        elif isinstance(became, Awaited):
-            self._busy.add(step.name)
-            self.waits.append(became.seconds)
-        elif isinstance(became, Untold):
-            self._busy.add(step.name)
-            self._rows[step.name] = standing.untold(row, tried)
-            if not self._spec.suspend:
-                self._start(step, tried.number, collect=True)
-        elif isinstance(became, Done):
-            self._rows[step.name] = standing.done(row, tried, became, observed, now)
+        match became:
+            case Alive():
+                row = standing.live(row, tried, self._suspending(became), observed, now)
+            case Awaited():
+                self._busy.add(step.name)
+                self.waits.append(became.seconds)
+            case Untold():
+                self._busy.add(step.name)
+                row = standing.untold(row, tried)
+                self._collect(step, tried.number)
+            case Done():
+                row = standing.done(row, tried, became, observed, now)
+            case Ended():
+                row = standing.ended(row, step, tried, became, observed, now)
+        self._rows[step.name] = row
+        if isinstance(became, Done):
             self._take_in_end(step, tried, became.words)
-        else:
-            self._rows[step.name] = standing.ended(row, step, tried, became, observed, now)
 
     def _suspending(self, going: Alive) -> Alive:
         """Return how an attempt goes on; one of a suspended run is removed."""
@@ -220,7 +222,9 @@ class Story:
         wait = remaining(row.next_attempt_time, self._now, LONGEST_WAIT)
         if wait:
             self.waits.append(wait)
-        return not wait and all(job.over for job in self._observed.jobs if job.step == step.name)
+        # A plan is made when nobody works by another one any more.
+        in_the_way = [job for job in self._observed.jobs if step.name in {job.step, names.PREFLIGHT} and not job.over]
+        return not wait and not in_the_way
 
     def _start(self, step: Step, number: int, *, collect: bool = False) -> None:
         name = self._job_name(step, number, "collect" if collect else "make")
@@ -239,6 +243,10 @@ class Story:
                 rerun_from=self._rerun_from() if first else None,
             )
         )
+
+    def _collect(self, step: Step, number: int) -> None:
+        if not self._spec.suspend:
+            self._start(step, number, collect=True)
 
     def _now_held(self, field: str) -> str | None:
         found = self._changes.get(field, getattr(self._before, field))

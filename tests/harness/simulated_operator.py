@@ -5,25 +5,25 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dto_operator.diagnosis import diagnose
+from simulated_cluster import Cluster, ConflictError, Event, Raw, seconds
+
 from dto_operator.decision import Decision
 from dto_operator.observation import observe
 from dto_operator.orders import DeleteRun, Remove, Start
 from dto_operator.reconcile import reconcile
 from dto_operator.settings import OperatorSettings
-from simulated_cluster import Cluster, Conflict, Event, Raw
 
 SETTINGS = OperatorSettings()
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process was killed."""
 
 
 class Operator:
     """One process. What it knows comes by three watches, each in order, each as late as it likes."""
 
-    def __init__(self, cluster: Cluster, before_call: Callable[[str], None] = lambda call: None) -> None:
+    def __init__(self, cluster: Cluster, before_call: Callable[[str], None] = str) -> None:
         self.cluster = cluster
         self.known: dict[tuple[str, str], Raw] = {}
         self.coming: dict[str, deque[Event]] = {"run": deque(), "job": deque(), "pod": deque()}
@@ -60,7 +60,9 @@ class Operator:
 
     def _older(self, held: Raw, known: Raw | None) -> bool:
         """Tell whether an event is older than what is known: of what it wrote itself, a process knows the answer."""
-        return known is not None and int(held["metadata"]["resourceVersion"]) < int(known["metadata"]["resourceVersion"])
+        return known is not None and int(held["metadata"]["resourceVersion"]) < int(
+            known["metadata"]["resourceVersion"]
+        )
 
     def look(self) -> None:
         """Look at the run once: decide, carry out, write the status."""
@@ -71,9 +73,9 @@ class Operator:
         jobs = [held for (kind, _), held in self.known.items() if kind == "job"]
         pods = [held for (kind, _), held in self.known.items() if kind == "pod"]
         observed = observe(run, jobs, pods, self.progress)
-        self.last = reconcile(observed, self.cluster.now, SETTINGS, diagnose, lambda run, settings: [])
+        self.last = reconcile(observed, self.cluster.now, SETTINGS)
         if self.last.look_again is not None:
-            self.due = self.cluster.now + _seconds(self.last.look_again)
+            self.due = self.cluster.now + seconds(self.last.look_again)
         for order in self.last.orders:
             self._carry_out(order)
         if self.last.status is not None:
@@ -98,7 +100,7 @@ class Operator:
         assert self.last.status is not None
         try:
             held = self.cluster.write_status(self.last.status, run["metadata"]["resourceVersion"])
-        except Conflict:
+        except ConflictError:
             self.dirty = True
             return
         self.known["run", "qwen"] = held
@@ -112,9 +114,3 @@ class Operator:
             if not self.dirty:
                 return
             self.look()
-
-
-def _seconds(number: float) -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=number)
