@@ -6,4 +6,4 @@ from hypothesis import settings
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
-pytest_plugins = ["minio_service", "api_server", "stored_runs"]
+pytest_plugins = ["minio_service", "api_server", "stored_runs", "operator_process"]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dto_jobs.core.cost import Spend
 
-Kind = Literal["counter", "gauge"]
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,220 @@
+"""Drives runs: what is seen → what is decided → what is done → one write of the status."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from dto_jobs.errors import DtoError
+from dto_jobs.resource import KIND
+from dto_operator import names
+from dto_operator.cluster import Cluster, ClusterError, ConflictError, MissingError, NotLeadingError, TakenNameError
+from dto_operator.decision import Decision
+from dto_operator.job_manifest import manifests
+from dto_operator.metrics import OperatorMetrics
+from dto_operator.observation import Amount, Observed, observe
+from dto_operator.orders import DeleteRun, Order, Remove, Say, Start
+from dto_operator.settings import OperatorSettings
+from dto_operator.sightings import Held, Sight, Sightings
+from dto_operator.status import Status
+from dto_operator.work_queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+Decide = Callable[[Observed, datetime, OperatorSettings], Decision]
+ROUNDS = 3
+"""After something was started or removed the run is looked at again at once, so that one write of the status says both; at most
+so often in a row."""
+
+
+class Tools(NamedTuple):
+    """What a conductor works with."""
+
+    cluster: Cluster
+    sightings: Sightings
+    queue: WorkQueue
+    metrics: OperatorMetrics
+    amounts: dict[str, Amount]
+    """How far pods are that were asked, by name."""
+
+
+class Conductor:
+    """Works off the queue, any number of threads at a time; each run is in the hands of one."""
+
+    def __init__(self, tools: Tools, decide: Decide, settings: OperatorSettings) -> None:
+        self._cluster, self._sightings, self._queue = tools.cluster, tools.sightings, tools.queue
+        self._metrics, self._amounts = tools.metrics, tools.amounts
+        self._decide, self._settings = decide, settings
+        self._progress_written: dict[str, float] = {}
+        self._succeeded: dict[str, float] = {}
+        self._tails: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def work(self, may_write: Callable[[], bool]) -> None:
+        """Work until the queue is closed; what comes while nothing may be written is looked at when it may be again."""
+        while (key := self._queue.take()) is not None:
+            if not may_write():
+                self._queue.done(key)
+                continue
+            began = time.monotonic()
+            outcome = "done"
+            try:
+                self.drive(key)
+            except NotLeadingError:
+                outcome = "not_leading"
+                self._queue.done(key)
+            except Exception as error:
+                outcome = "failed"
+                expected = isinstance(error, ClusterError | DtoError)
+                wait = self._queue.failed(key)
+                log.warning("run %s: %s; again in %.1f s", key, error, wait, exc_info=None if expected else error)
+            else:
+                self._queue.done(key)
+            self._metrics.reconciled(outcome, time.monotonic() - began)
+
+    def noticed(self, kind: str, held: Held, *, gone: bool = False) -> None:
+        """Take note of an object, and have its run looked at if that is news."""
+        uid = held["metadata"]["uid"]
+        run = self._sightings.forget(kind, uid) if gone else self._sightings.notice(kind, held)
+        if run is None:
+            return
+        if kind == "Pod" and held.get("status", {}).get("phase") == "Succeeded":
+            self._succeeded.setdefault(run, time.monotonic())
+        if kind == KIND and gone:
+            self._forget(run)
+        self._queue.add(run)
+
+    def compare(self, namespaces: Iterable[str | None]) -> None:
+        """List everything, and have every run looked at."""
+        for kind in (KIND, "Job", "Pod"):
+            before = self._sightings.known(kind)
+            listed = [held for namespace in namespaces for held in self._cluster.listed(kind, namespace)]
+            for run in self._sightings.compare(kind, before, listed):
+                self._queue.add(run)
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Have every run looked at."""
+        for held in self._sightings.runs():
+            self._queue.add(held["metadata"]["uid"])
+
+    def drive(self, key: str) -> None:
+        """Do for a run what is to be done now."""
+        for left in reversed(range(ROUNDS)):
+            sight = self._sightings.of(key)
+            if sight is None:
+                self._forget(key)
+                return
+            observed = observe(sight.run, sight.jobs, map(self._with_tail, sight.pods), dict(self._amounts))
+            decision = self._decide(observed, datetime.now(tz=UTC), self._settings)
+            trouble = self._carry_out(sight, decision.orders)
+            moved = any(not isinstance(order, Say) for order in decision.orders)
+            if trouble is None and moved and left:
+                continue
+            if decision.status is not None and decision.status != observed.status:
+                self._write(key, sight, observed.status, decision.status)
+            if trouble is not None:
+                raise trouble
+            if decision.look_again is not None or moved:
+                self._queue.add_later(key, decision.look_again if decision.look_again is not None and not moved else 0)
+            return
+
+    def _carry_out(self, sight: Sight, orders: Iterable[Order]) -> Exception | None:
+        """Carry orders out up to the first that fails, and return why it did."""
+        for order in orders:
+            try:
+                self._do(sight.run, order)
+            except (ClusterError, DtoError, TakenNameError) as error:
+                if isinstance(error, ClusterError) and error.code not in {403, 422}:
+                    return error
+                # What a person must mend is told to a person.
+                reason = "NameTaken" if isinstance(error, TakenNameError) else "FailedCreate"
+                self._cluster.say(sight.run, Say("Warning", reason, str(error)))
+                return error
+        return None
+
+    def _do(self, run: Held, order: Order) -> None:
+        metadata = run["metadata"]
+        match order:
+            case Start():
+                self._start(run, order)
+            case Remove():
+                self._cluster.remove("Job", metadata["namespace"], order.job, order.uid)
+                self._sightings.forget("Job", order.uid)
+            case Say():
+                self._cluster.say(run, order)
+            case DeleteRun():
+                self._cluster.remove(KIND, metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def _start(self, run: Held, order: Start) -> None:
+        uid = run["metadata"]["uid"]
+        try:
+            for manifest in manifests(run, order, self._settings):
+                held = self._cluster.create(manifest, uid)
+                if manifest["kind"] == "Job":
+                    self._sightings.notice("Job", {"apiVersion": "batch/v1", "kind": "Job", **held})
+        except TakenNameError as error:
+            self._sightings.in_the_way(uid, error.held)
+            raise
+        seen = self._succeeded.pop(uid, None)
+        if seen is not None and order.step != names.PREFLIGHT:
+            self._metrics.handed_off(time.monotonic() - seen)
+
+    def _write(self, key: str, sight: Sight, before: Status, after: Status) -> None:
+        """Write a status; one that differs in progress alone is written now and then."""
+        now = time.monotonic()
+        if _without_progress(before) == _without_progress(after):
+            left = self._progress_written.get(key, 0.0) + self._settings.progress_seconds - now
+            if left > 0:
+                self._queue.add_later(key, left)
+                return
+        status: dict[str, Any] = after.model_dump(mode="json", by_alias=True, exclude_none=True)
+        try:
+            held = self._cluster.write_status(sight.run, status)
+        except (MissingError, ConflictError):
+            # The run is gone, or another one has its name: the watch will say so.
+            return
+        with self._lock:
+            self._progress_written[key] = now
+        self._sightings.notice(KIND, held)
+        self._metrics.moved(before, after)
+
+    def _with_tail(self, pod: Held) -> Held:
+        """Return a pod with the last lines of its log as last words, if it failed and left none."""
+        ended = _ended(pod)
+        uid = pod["metadata"]["uid"]
+        if not ended or ended.get("message") or ended.get("exitCode") == 0:
+            return pod
+        if uid not in self._tails:
+            self._tails[uid] = self._cluster.log_tail(pod["metadata"]["namespace"], pod["metadata"]["name"])
+        statuses = [
+            {**one, "state": {"terminated": {**ended, "message": self._tails[uid]}}}
+            if one.get("name") == names.CONTAINER
+            else one
+            for one in pod["status"]["containerStatuses"]
+        ]
+        return {**pod, "status": {**pod["status"], "containerStatuses": statuses}}
+
+    def _forget(self, key: str) -> None:
+        self._progress_written.pop(key, None)
+        self._succeeded.pop(key, None)
+        self._queue.forget(key)
+        known = self._sightings.known("Pod")
+        for uid in [uid for uid in self._tails if uid not in known]:
+            self._tails.pop(uid, None)
+
+
+def _ended(pod: Held) -> dict[str, Any]:
+    """Return how the container of a stage ended; nothing where it has not."""
+    for one in pod.get("status", {}).get("containerStatuses", ()):
+        if one.get("name") == names.CONTAINER:
+            found: dict[str, Any] = one.get("state", {}).get("terminated") or {}
+            return found
+    return {}
+
+
+def _without_progress(status: Status) -> Status:
+    stages = tuple(stage.model_copy(update={"progress": None}) for stage in status.stages)
+    return status.model_copy(update={"progress": None, "stages": stages})

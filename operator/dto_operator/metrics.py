@@ -1,0 +1,227 @@
+"""The metrics of the operator: the one place that names them. `docs/metrics.md` is generated from here (platform.md).
+
+Two kinds of counters, so that neither jumps and `rate()` stays true:
+
+- What a run has spent and found is read from the statuses of the runs that exist, a series per run. It outlives pods and
+  restarts of the operator with the value it had, grows while the run is at work, and ends with the run.
+- What happened (runs completed, attempts, cache hits, and the histograms) is counted by the operator when it has written the
+  change to a status, once for each. After a restart those begin at 0, as Prometheus expects of a process.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from dto_jobs.core.results import ModelFigures, Results
+from dto_jobs.metrics import FLOPS, GPU_SECONDS, TOKENS, Metric, Sample
+from dto_operator.sightings import Sightings
+from dto_operator.status import StageStatus, Status
+from dto_operator.stored_run import status_of
+
+OF_RUN = ("namespace", "run")
+RUNS = Metric("dto_runs", "gauge", ("phase",), "Runs that exist, by phase.")
+RUN_TOKENS = Metric(
+    TOKENS.name, "counter", (*OF_RUN, *TOKENS.labels), "Tokens that the run's stages have spent, by kind."
+)
+RUN_FLOPS = Metric(FLOPS.name, "counter", (*OF_RUN, "stage"), "Floating-point operations of the run's stages.")
+RUN_GPU_SECONDS = Metric(GPU_SECONDS.name, "counter", (*OF_RUN, "stage"), "GPU time of the run's stages.")
+EVALUATED = (*OF_RUN, "benchmark", "variant")
+ACCURACY = Metric(
+    "dto_eval_accuracy_ratio", "gauge", EVALUATED, "Share of answers that are right; variant: `base`, `tuned`."
+)
+RESPONSE_TOKENS = Metric("dto_eval_response_tokens", "gauge", EVALUATED, "Mean tokens of an answer.")
+RESPONSE_FLOPS = Metric("dto_eval_flops", "gauge", EVALUATED, "Mean floating-point operations of an answer.")
+BREAK_EVEN = Metric("dto_breakeven_answers", "gauge", OF_RUN, "Answers after which the run has paid for itself.")
+GATE = Metric("dto_gate_passed", "gauge", OF_RUN, "1: the gate accepts the tuned model; 0: it does not.")
+
+COMPLETED = Metric("dto_runs_completed_total", "counter", ("result",), "Runs that ended: `succeeded`, `failed`.")
+DURATION = Metric(
+    "dto_stage_duration_seconds", "histogram", ("stage", "result"), "From a stage's first start to its end."
+)
+QUEUED = Metric(
+    "dto_stage_queue_seconds", "histogram", ("stage",), "From the run being ready for a stage to its first start."
+)
+HANDOFF = Metric(
+    "dto_stage_handoff_seconds", "histogram", (), "From the last success of a pod being seen to the next Job."
+)
+ATTEMPTS = Metric(
+    "dto_stage_attempts_total",
+    "counter",
+    ("stage", "cause"),
+    "Attempts that started; cause: `first`, `application`, `infrastructure`.",
+)
+CACHE = Metric("dto_stage_cache_total", "counter", ("stage", "outcome"), "Stages looked up; outcome: `hit`, `miss`.")
+
+RECONCILED = Metric(
+    "dto_operator_reconciles_total", "counter", ("outcome",), "Runs looked at: `done`, `failed`, `not_leading`."
+)
+RECONCILE_SECONDS = Metric(
+    "dto_operator_reconcile_seconds", "histogram", (), "How long a look took, its requests included."
+)
+DEPTH = Metric("dto_operator_queue_depth", "gauge", (), "Runs that wait to be looked at.")
+AGE = Metric("dto_operator_queue_age_seconds", "gauge", (), "How long the one has waited that waits longest.")
+WATCH_AGE = Metric("dto_operator_watch_age_seconds", "gauge", ("watch",), "Since a watch was begun or renewed.")
+LAG = Metric("dto_operator_loop_lag_seconds", "gauge", (), "Since the loop that hears the watches last turned.")
+REQUESTS = Metric(
+    "dto_operator_api_requests_total", "counter", ("verb", "code"), "Requests to the API server; code 0: no answer."
+)
+LEADER = Metric("dto_operator_leader", "gauge", (), "1: this replica works; 0: it waits for the Lease.")
+BUILD = Metric("dto_operator_build_info", "gauge", ("version",), "1: the version at work.")
+
+OPERATOR_METRICS = (
+    RUNS, COMPLETED, DURATION, QUEUED, HANDOFF, ATTEMPTS, CACHE, RUN_TOKENS, RUN_FLOPS, RUN_GPU_SECONDS, ACCURACY,
+    RESPONSE_TOKENS, RESPONSE_FLOPS, BREAK_EVEN, GATE, RECONCILED, RECONCILE_SECONDS, DEPTH, AGE, WATCH_AGE, LAG, REQUESTS,
+    LEADER, BUILD,
+)  # fmt: skip
+"""All that the operator shows."""
+
+TOKEN_KINDS = {
+    "promptComputed": "prompt_computed",
+    "promptCached": "prompt_cached",
+    "generated": "generated",
+    "judgeTokens": "judge",
+    "trained": "trained",
+}
+"""Kinds of tokens, by their name among a stage's figures."""
+PHASES = ("Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed")
+ENDED = frozenset({"Succeeded", "Failed"})
+LONG = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400, 259_200)
+SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class OperatorMetrics:
+    """Counts what happens. Any number of threads may tell."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._completed = self._counter(COMPLETED)
+        self._attempts = self._counter(ATTEMPTS)
+        self._cache = self._counter(CACHE)
+        self._reconciled = self._counter(RECONCILED)
+        self._duration = self._histogram(DURATION, LONG)
+        self._queued = self._histogram(QUEUED, LONG)
+        self._handoff = self._histogram(HANDOFF, SHORT)
+        self._reconcile_seconds = self._histogram(RECONCILE_SECONDS, SHORT)
+
+    def reconciled(self, outcome: str, seconds: float) -> None:
+        """Count a look at a run."""
+        self._reconciled.labels(outcome).inc()
+        self._reconcile_seconds.observe(seconds)
+
+    def handed_off(self, seconds: float) -> None:
+        """Count the step from one Job to the next."""
+        self._handoff.observe(seconds)
+
+    def moved(self, before: Status, after: Status) -> None:
+        """Count what changed from one written status of a run to the next."""
+        if after.phase in ENDED and before.phase != after.phase:
+            self._completed.labels(str(after.phase).lower()).inc()
+        old = {stage.name: stage for stage in before.stages}
+        ready: datetime | None = None
+        for stage in after.stages:
+            self._stage_moved(old.get(stage.name), stage, ready)
+            ready = stage.completion_time or ready
+
+    def _stage_moved(self, before: StageStatus | None, after: StageStatus, ready: datetime | None) -> None:
+        self._count_attempts(before, after)
+        if after.cache is not None and (before is None or before.cache is None):
+            self._cache.labels(after.name, "hit" if after.cache.hit else "miss").inc()
+        began = after.start_time
+        if began is not None and (before is None or before.start_time is None) and ready is not None:
+            self._queued.labels(after.name).observe(max(0.0, (began - ready).total_seconds()))
+        over = after.state in ENDED and (before is None or before.state != after.state)
+        if over and began is not None and after.completion_time is not None:
+            seconds = max(0.0, (after.completion_time - began).total_seconds())
+            self._duration.labels(after.name, after.state.lower()).observe(seconds)
+
+    def _count_attempts(self, before: StageStatus | None, after: StageStatus) -> None:
+        total, counted = (before.attempts.total, before.attempts.counted) if before else (0, 0)
+        new = after.attempts.total - total
+        if new > 0 and total == 0:
+            self._attempts.labels(after.name, "first").inc()
+            new -= 1
+        # What was counted when the attempt before it failed is the cause of the next.
+        charged = min(max(0, new), max(0, after.attempts.counted - counted))
+        for cause, amount in (("application", charged), ("infrastructure", new - charged)):
+            if amount > 0:
+                self._attempts.labels(after.name, cause).inc(amount)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric, buckets: Iterable[float]) -> Histogram:
+        return Histogram(metric.name, metric.meaning, metric.labels, buckets=tuple(buckets), registry=self.registry)
+
+
+class Samples(Collector):
+    """What is read when somebody asks: the runs that exist, and how the operator is."""
+
+    def __init__(self, read: Callable[[], Iterator[Sample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Family]:
+        """Return the samples as the client library's families."""
+        families: dict[str, Family] = {}
+        for metric, labels, value in self._read():
+            if metric.name not in families:
+                shape = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+                families[metric.name] = shape(metric.name.removesuffix("_total"), metric.meaning, labels=metric.labels)
+            families[metric.name].add_metric(labels, value)  # type: ignore[attr-defined]
+        return families.values()
+
+    def describe(self) -> Iterable[Family]:
+        """Return nothing: names are not asked for before there are runs."""
+        return ()
+
+
+def run_samples(sightings: Sightings) -> Iterator[Sample]:
+    """Yield what the statuses of all runs say."""
+    phases = dict.fromkeys(PHASES, 0)
+    for held in sightings.runs():
+        status = status_of(held)
+        phases[status.phase or "Pending"] += 1
+        yield from _samples_of(held["metadata"], status)
+    for phase, amount in phases.items():
+        yield RUNS, (phase,), amount
+
+
+def _samples_of(metadata: dict[str, Any], status: Status) -> Iterator[Sample]:
+    run = (str(metadata["namespace"]), str(metadata["name"]))
+    for stage in status.stages:
+        yield from _spent(run, stage)
+    if status.results is not None:
+        yield from _found(run, status.results)
+
+
+def _spent(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
+    for figure, kind in TOKEN_KINDS.items():
+        if figure in stage.figures:
+            yield RUN_TOKENS, (*run, stage.name, kind), stage.figures[figure]
+    for figure, metric in (("flops", RUN_FLOPS), ("gpuSeconds", RUN_GPU_SECONDS)):
+        if figure in stage.figures:
+            yield metric, (*run, stage.name), stage.figures[figure]
+
+
+def _found(run: tuple[str, str], results: Results) -> Iterator[Sample]:
+    for part in results.evaluation.slices if results.evaluation else ():
+        # Levels would be many series, and are in the report.
+        if not part.level:
+            name = part.short.replace(" ", "_")
+            yield from _evaluated(run, name, "base", part.base)
+            yield from _evaluated(run, name, "tuned", part.tuned)
+    if results.cost is not None and results.cost.break_even_answers is not None:
+        yield BREAK_EVEN, run, results.cost.break_even_answers
+    if results.gate is not None:
+        yield GATE, run, float(results.gate.accepted)
+
+
+def _evaluated(run: tuple[str, str], benchmark: str, variant: str, found: ModelFigures) -> Iterator[Sample]:
+    labels = (*run, benchmark, variant)
+    yield ACCURACY, labels, found.accuracy.value
+    yield RESPONSE_TOKENS, labels, found.tokens.value
+    yield RESPONSE_FLOPS, labels, found.flops
