@@ -30,7 +30,13 @@ class OperatorProcess:
 
     def __init__(self, kubeconfig: Path, namespace: str, log: Path, **settings: str) -> None:
         self._log, self.port = log, free_port()
-        named = {"namespaces": namespace, "metrics_port": str(self.port), "identity": uuid.uuid4().hex, **settings}
+        named = {
+            "namespaces": namespace,
+            "metrics_port": str(self.port),
+            "identity": uuid.uuid4().hex,
+            "store": "s3://dto/tests",
+            **settings,
+        }
         self.identity = named["identity"]
         self._environment = {
             **os.environ,
