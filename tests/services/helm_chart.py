@@ -28,11 +28,17 @@ def helm(*arguments: str | Path, values: object = None, **environment: str) -> s
     return subprocess.run(command, check=False, capture_output=True, text=True, input=given, env=home)
 
 
-def rendered(values: object = None, flags: Sequence[str] = (), chart: Path = CHART) -> dict[str, Any]:
-    """Return the objects that helm makes of values, by kind, namespace and name."""
+def written(values: object = None, flags: Sequence[str] = (), chart: Path = CHART) -> str:
+    """Return the manifests that helm makes of values."""
     done = helm("template", RELEASE, chart, f"--namespace={NAMESPACE}", *flags, values=values or {})
     assert done.returncode == 0, done.stderr
-    objects = [content for content in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if content]
+    return done.stdout
+
+
+def rendered(values: object = None, flags: Sequence[str] = (), chart: Path = CHART) -> dict[str, Any]:
+    """Return the objects that helm makes of values, by kind, namespace and name."""
+    manifests = written(values, flags, chart)
+    objects = [content for content in yaml.load_all(manifests, Loader=yaml.CSafeLoader) if content]
     found = {_named(content): content for content in objects}
     assert len(found) == len(objects), "two objects have one name"
     return found
