@@ -2,19 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dto_jobs.termination import Termination
 from dto_operator import names
 from dto_operator.cause import Diagnosis
 from dto_operator.observation import Observed, SeenJob, SeenPod, Why
-from dto_operator.retries import Account
+from dto_operator.retries import Account, remaining
 from dto_operator.steps import Step
 
 WORDS_SECONDS = 5.0
 """A Job and its pods are watched apart: so long after a Job ended, word of its pods may still be on the way."""
 STUCK_SECONDS = 600.0
 """A pod that cannot start because of what the run says of it (image, secret) is waited for so long: someone may mend it."""
+ENDING_SECONDS = 60.0
+"""A pod whose Job is gone is waited for so long beyond its grace: its node may be gone, too, and then nobody says that it ended."""
+ENDED_FOR_SURE = timedelta(seconds=ENDING_SECONDS)
+LONGEST_GRACE = 3600.0
 STARTING = {"ContainerCreating", "PodInitializing"}
 
 
@@ -98,8 +102,15 @@ def outcome(tried: Attempt, observed: Observed, now: datetime, diagnose: Diagnos
     if tried.collect is not None:
         return _collected(tried.collect, observed.pods_of(tried.collect), now)
     if tried.make is None:
-        return GONE
+        wait = ending(observed.orphans(tried.step.name), now)
+        return Awaited(wait) if wait else GONE
     return _made(tried.step, tried.make, observed.pods_of(tried.make), now, diagnose)
+
+
+def ending(orphans: Sequence[SeenPod], now: datetime) -> float:
+    """Return how long to wait for pods that end after their Job went, so that two attempts do not work side by side."""
+    left = (pod.gone_by is None or remaining(pod.gone_by + ENDED_FOR_SURE, now, LONGEST_GRACE) > 0 for pod in orphans)
+    return ENDING_SECONDS if any(left) else 0.0
 
 
 def losses(job: SeenJob, pods: Sequence[SeenPod]) -> int:

@@ -6,6 +6,8 @@ Everything that is decided is decided from an `Observed`. Nothing here raises be
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from dto_jobs.resource import DTORun
@@ -27,6 +29,8 @@ from dto_operator.stored_run import (
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Kubernetes' annotation and label: which shard a pod of an Indexed Job is."""
+KEPT_WORDS = 4096
+"""Last words that are kept as they were read: a pod is looked at many times after it has ended."""
 Amount = tuple[int, int]
 """Inputs that are done, and inputs in all."""
 
@@ -57,6 +61,9 @@ class SeenPod:
     finished: datetime | None = None
     """When its container ended."""
     deleting: bool = False
+    gone_by: datetime | None = None
+    """When it is to be gone at the latest, if it is being deleted."""
+    step: str = ""
     node: str | None = None
     address: str | None = None
     """Its IP, by which it is asked how far it is."""
@@ -94,6 +101,8 @@ class SeenJob:
     attempt: int
     work: str = "make"
     image: str | None = None
+    rerun_from: str | None = None
+    """Of a preflight: the stage from which it plans artifacts to be made anew."""
     created: datetime = EPOCH
     started: datetime | None = None
     finished: datetime | None = None
@@ -144,6 +153,12 @@ class Observed:
         """Return the pods of a Job, oldest first."""
         return self.pods.get(job.uid, ())
 
+    def orphans(self, step: str | None = None) -> list[SeenPod]:
+        """Return the pods of a step, or of all, that still end while their Job is gone already."""
+        known = {job.uid for job in (*self.jobs, *self.strangers)}
+        left = [pod for uid, pods in self.pods.items() if uid not in known for pod in pods]
+        return [pod for pod in left if not pod.over and step in {None, pod.step}]
+
 
 def observe(
     run: Mapping[str, Any],
@@ -178,7 +193,7 @@ def seen_job(held: Mapping[str, Any]) -> SeenJob:
     labels, true = group(metadata, "labels"), _true_conditions(status)
     failed = true.get("Failed")
     completions = number(spec, "completions", 1)
-    containers = items(group(spec, "template", "spec"), "containers")
+    container = _container(spec)
     return SeenJob(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -186,7 +201,8 @@ def seen_job(held: Mapping[str, Any]) -> SeenJob:
         step=str(labels.get(names.STEP, "")),
         attempt=number(labels, names.ATTEMPT),
         work=str(labels.get(names.WORK, "make")),
-        image=next((str(one["image"]) for one in containers if isinstance(one, Mapping) and "image" in one), None),
+        image=str(container["image"]) if "image" in container else None,
+        rerun_from=_after("--from", items(container, "args")),
         created=moment(metadata.get("creationTimestamp")) or EPOCH,
         started=moment(status.get("startTime")),
         finished=moment(status.get("completionTime")) or moment((failed or {}).get("lastTransitionTime")),
@@ -222,16 +238,23 @@ def seen_pod(held: Mapping[str, Any]) -> SeenPod:
         started=moment(group(state, "running").get("startedAt")) or moment(ended.get("startedAt")),
         finished=moment(ended.get("finishedAt")),
         deleting=bool(metadata.get("deletionTimestamp")),
+        gone_by=moment(metadata.get("deletionTimestamp")),
+        step=str(group(metadata, "labels").get(names.STEP, "")),
         node=str(group(held, "spec").get("nodeName") or "") or None,
         address=str(status.get("podIP") or "") or None,
         exit_code=number(ended, "exitCode") if ended else None,
         ended=Why(str(ended.get("reason") or "Error"), text) if ended else None,
-        words=parse(text) if text else None,
+        words=_words(text) if text else None,
         waiting=_why(group(state, "waiting")),
         unschedulable=_why(scheduled) if scheduled.get("status") == "False" else None,
         disrupted=_why(true.get("DisruptionTarget")),
         evicted=Why(str(reason), str(status.get("message") or "")) if reason else None,
     )
+
+
+@lru_cache(maxsize=KEPT_WORDS)
+def _words(text: str) -> Termination | None:
+    return parse(text)
 
 
 def indexes(text: str) -> frozenset[int]:
@@ -244,11 +267,25 @@ def indexes(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def _container(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the container that works, as a Job has it made."""
+    return _ours(items(group(spec, "template", "spec"), "containers"))
+
+
+def _after(option: str, words: list[Any]) -> str | None:
+    """Return the word after an option of a command."""
+    return next((str(word) for before, word in pairwise(words) if before == option), None)
+
+
+def _ours(containers: list[Any]) -> Mapping[str, Any]:
+    """Return the container that works, among those that a cluster may have put beside it."""
+    held = [one for one in containers if isinstance(one, Mapping)]
+    return next((one for one in held if one.get("name") == names.CONTAINER), held[0] if held else {})
+
+
 def _state(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the state of the container that works."""
-    held = [one for one in items(status, "containerStatuses") if isinstance(one, Mapping)]
-    ours = next((one for one in held if one.get("name") == names.CONTAINER), held[0] if held else {})
-    return group(ours, "state")
+    return group(_ours(items(status, "containerStatuses")), "state")
 
 
 def _controller(metadata: Mapping[str, Any]) -> str | None:

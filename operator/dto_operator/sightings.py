@@ -133,6 +133,6 @@ def _light(kind: str, held: Mapping[str, Any]) -> Held:
     if kind == "Job":
         spec = dict(held.get("spec", {}))
         containers = spec.pop("template", {}).get("spec", {}).get("containers", ())
-        images = [{"name": one.get("name"), "image": one.get("image")} for one in containers]
-        kept["spec"] = {**spec, "template": {"spec": {"containers": images}}}
+        told = [{key: one.get(key) for key in ("name", "image", "args")} for one in containers]
+        kept["spec"] = {**spec, "template": {"spec": {"containers": told}}}
     return kept

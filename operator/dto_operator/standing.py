@@ -28,9 +28,14 @@ LIVE = {"Running", "Queued"}
 run of it is removed."""
 
 
-def waiting(name: str, attempts: Attempts | None = None) -> StageStatus:
-    """Return the row of a step that is to be made, or made anew; only how often it was tried is kept."""
-    return StageStatus.model_validate({"name": name, "state": "Pending", "attempts": attempts or Attempts()})
+def waiting(name: str) -> StageStatus:
+    """Return the row of a step of which nothing is seen yet."""
+    return StageStatus.model_validate({"name": name, "state": "Pending"})
+
+
+def anew(row: StageStatus, attempts: Attempts | None = None) -> StageStatus:
+    """Return the row of a step that is to be made anew; how often it was tried and what that took stays."""
+    return StageStatus(name=row.name, state="Pending", attempts=attempts or row.attempts, figures=row.figures)
 
 
 def live(row: StageStatus, tried: Attempt, going: Alive, observed: Observed, now: datetime) -> StageStatus:
@@ -128,13 +133,11 @@ def planned(row: StageStatus, words: Termination, at: datetime | None) -> StageS
         return row
     cache = CacheUse(key=note.key[:128], hit=note.reused)
     if not note.reused:
-        kept = row if row.state != "Succeeded" else waiting(row.name, row.attempts)
+        kept = row if row.state != "Succeeded" else anew(row)
         return kept.model_copy(update={"cache": cache})
     if row.state == "Succeeded":
         return row.model_copy(update={"cache": cache})
-    return waiting(row.name, row.attempts).model_copy(
-        update={"state": "Succeeded", "cache": cache, "completion_time": at}
-    )
+    return anew(row).model_copy(update={"state": "Succeeded", "cache": cache, "completion_time": at})
 
 
 def stopped_by_failure(row: StageStatus, failed: str) -> StageStatus:

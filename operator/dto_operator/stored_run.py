@@ -14,8 +14,8 @@ from dto_jobs.resource import DTORun
 from dto_jobs.run_file import parse_run
 from dto_operator.status import Status
 
-KEPT_SPECS = 1024
-"""Specs that are kept as they were read: some 25 KiB each."""
+KEPT = 1024
+"""Specs and statuses that are kept as they were read, some 25 KiB each: runs are looked at more often than they change."""
 EPOCH = datetime.fromtimestamp(0, tz=UTC)
 
 
@@ -68,7 +68,7 @@ def spec_of(held: Mapping[str, Any]) -> DTORun | Invalid:
     return _spec_of(json.dumps({**written, "metadata": kept}, default=str, sort_keys=True))
 
 
-@lru_cache(maxsize=KEPT_SPECS)
+@lru_cache(maxsize=KEPT)
 def _spec_of(text: str) -> DTORun | Invalid:
     try:
         return parse_run(json.loads(text), "the run")
@@ -83,7 +83,12 @@ def status_of(held: Mapping[str, Any]) -> Status:
 
     A status that was thrown away whole would start a finished run again.
     """
-    status = dict(group(held, "status"))
+    return _status_of(json.dumps(group(held, "status"), default=str))
+
+
+@lru_cache(maxsize=KEPT)
+def _status_of(text: str) -> Status:
+    status = json.loads(text)
     while True:
         try:
             return Status.model_validate_json(json.dumps(status, default=str))

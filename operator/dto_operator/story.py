@@ -19,6 +19,7 @@ from dto_operator.attempts import (
     Outcome,
     Untold,
     attempt,
+    ending,
     outcome,
 )
 from dto_operator.conclusion import gate_of, results_of, summary_of
@@ -79,16 +80,29 @@ class Story:
 
     def tell(self) -> None:
         """Go through the run from first to last."""
-        if asked_anew(self._observed):
+        anew = asked_anew(self._observed)
+        if anew:
+            # Nothing starts before it is written that this was heard: what starts now would look like what is taken back.
             self._begin_anew()
+            self.waits.append(0.0)
         for step in self._steps:
             self._judge(step)
-        if self._failed() is None and not self._spec.suspend:
+        if self._failed() is None and not self._spec.suspend and not anew:
             self._start_what_is_ready()
         failed = self._failed()
         if failed is not None:
             self._stop_the_others(failed)
-        self.orders[:0] = removals(strays(self._observed.jobs, self._rows))
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove what works on for an attempt that is judged, once that is written: what it was judged by goes with it."""
+        judged = list(strays(self._observed.jobs, self._rows))
+        written = {str(row.name): row for row in self._before.stages}
+        noted = not asked_anew(self._observed)
+        removed = list(removals(job for job in strays(judged, written) if noted))
+        self.orders[:0] = removed
+        if len(removed) < len(list(removals(judged))):
+            self.waits.append(0.0)
 
     def status(self) -> Status:
         """Return how the run stands."""
@@ -121,13 +135,10 @@ class Story:
         for name in again & set(self._rows):
             row = self._rows[name]
             seen = [job.attempt for job in self._observed.jobs if job.step == name]
-            # The start of an attempt may be on its way that knows nothing of this: its number is left out.
-            coming = row.state not in LIVE | {"Succeeded", "Failed"} and name in {
-                old.name for old in self._before.stages
-            }
-            total = max([row.attempts.total, *seen]) + coming
-            attempts = row.attempts.model_copy(update={"total": total, "counted": 0, "infrastructure": 0})
-            self._rows[name] = standing.waiting(name, attempts)
+            attempts = row.attempts.model_copy(
+                update={"total": max([row.attempts.total, *seen]), "counted": 0, "infrastructure": 0}
+            )
+            self._rows[name] = standing.anew(row, attempts)
         self._changes.update(plan=None, image=None, results=None, summary=None)
 
     def _rerun_from(self) -> str | None:
@@ -153,16 +164,22 @@ class Story:
 
     def _became(self, step: Step, tried: Attempt) -> Outcome:
         """Return what became of an attempt, in the light of what the run has come to."""
+        if self._belongs_to_another_plan(step, tried):
+            return NOT_YET
         row, found = self._rows[step.name], outcome(tried, self._observed, self._now, self._diagnose)
         if isinstance(found, Alive):
-            if not self._has_what_it_needs(step):
-                return NOT_YET
             return standing.too_many_losses(row, step, found.job, self._observed.pods_of(found.job)) or found
         if isinstance(found, Untold) and row.job_name == self._job_name(step, tried.number, "collect"):
             found = GONE
         if isinstance(found, Ended) and self._spec.suspend and not found.final:
             return STOPPED
         return found
+
+    def _belongs_to_another_plan(self, step: Step, tried: Attempt) -> bool:
+        """Tell whether an attempt was on its way when a person asked to make things anew: it is seen only now."""
+        if step.name == names.PREFLIGHT:
+            return tried.make is not None and tried.make.rerun_from != self._rerun_from()
+        return any(self._rows[need].state != "Succeeded" for need in step.needs)
 
     def _take_in(self, step: Step, tried: Attempt, became: Outcome) -> None:
         row, observed, now = self._rows[step.name], self._observed, self._now
@@ -206,9 +223,6 @@ class Story:
 
     # What is started and stopped
 
-    def _has_what_it_needs(self, step: Step) -> bool:
-        return all(self._rows[need].state == "Succeeded" for need in step.needs)
-
     def _start_what_is_ready(self) -> None:
         done = [name for name, row in self._rows.items() if row.state == "Succeeded"]
         for step in ready(self._steps, done):
@@ -223,8 +237,12 @@ class Story:
         if wait:
             self.waits.append(wait)
         # A plan is made when nobody works by another one any more.
-        in_the_way = [job for job in self._observed.jobs if step.name in {job.step, names.PREFLIGHT} and not job.over]
-        return not wait and not in_the_way
+        everything = step.name == names.PREFLIGHT
+        working = any(not job.over for job in self._observed.jobs if everything or job.step == step.name)
+        ends = ending(self._observed.orphans(None if everything else step.name), self._now)
+        if ends:
+            self.waits.append(ends)
+        return not (wait or working or ends)
 
     def _start(self, step: Step, number: int, *, collect: bool = False) -> None:
         name = self._job_name(step, number, "collect" if collect else "make")

@@ -1,11 +1,10 @@
 """A cluster in miniature: an API server, a Job controller and kubelets, as far as an operator can tell.
 
-Objects are raw and change by whole copies, so that what somebody saw before stays as it was. Time is a number that moves when told.
+Objects are raw and are never changed in place, so that what somebody saw before stays as it was. Time is a number that moves when told.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
-from copy import deepcopy
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,13 +22,10 @@ SPEC: dict[str, Any] = {
     "problems": {"source": "builtin:arithmetic"},
     "artifacts": {"bucket": "dto"},
 }
+GRACE = 30.0
 Raw = dict[str, Any]
 Event = tuple[str, str, Raw | None]
 """Kind of object, name, and the object as it is now; None where it is gone."""
-
-
-class ConflictError(Exception):
-    """What was written was made from something older than what is there."""
 
 
 class Cluster:
@@ -57,14 +53,13 @@ class Cluster:
 
     # The API server
 
-    def time(self) -> str:
+    def time(self, after: float = 0) -> str:
         """Return the time as objects hold it."""
-        return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (self.now + seconds(after)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def put(self, kind: str, name: str, held: Raw) -> Raw:
         """Store an object anew, and tell who watches."""
-        kept = deepcopy(held)
-        kept["metadata"]["resourceVersion"] = str(next(self._versions))
+        kept = {**held, "metadata": {**held["metadata"], "resourceVersion": str(next(self._versions))}}
         self.objects[kind, name] = kept
         self._tell((kind, name, kept))
         return kept
@@ -80,10 +75,9 @@ class Cluster:
 
     def change(self, kind: str, name: str, **parts: Raw) -> Raw:
         """Change parts of an object."""
-        held = deepcopy(self.objects[kind, name])
-        for part, fields in parts.items():
-            held.setdefault(part, {}).update(fields)
-        return self.put(kind, name, held)
+        held = self.objects[kind, name]
+        changed = {part: {**held.get(part, {}), **fields} for part, fields in parts.items()}
+        return self.put(kind, name, {**held, **changed})
 
     def all(self, kind: str) -> list[Raw]:
         """Return the objects of a kind."""
@@ -96,56 +90,56 @@ class Cluster:
 
     def edit(self, **fields: Any) -> None:
         """Change the run's spec, as a person does; None takes a field away."""
-        held = deepcopy(self.run)
-        held["spec"] = {key: value for key, value in {**held["spec"], **fields}.items() if value is not None}
-        held["metadata"]["generation"] += 1
-        self.put("run", "qwen", held)
+        held = self.run
+        spec = {key: value for key, value in {**held["spec"], **fields}.items() if value is not None}
+        metadata = {**held["metadata"], "generation": held["metadata"]["generation"] + 1}
+        self.put("run", "qwen", {**held, "spec": spec, "metadata": metadata})
 
     # What the operator asks for
 
-    def start(self, order: Start) -> None:
-        """Create an attempt's Job; that it exists is fine where it is the run's."""
+    def start(self, order: Start) -> Raw:
+        """Create an attempt's Job and return it; that it exists is fine where it is the run's."""
         name = names.job_name("qwen", UID, order.step, order.attempt, order.work)
         self.writes.append(f"start {order.step}")
         if ("job", name) in self.objects:
-            return
+            return self.objects["job", name]
         spec = self.run["spec"]
         alone = order.step in {names.PREFLIGHT, names.RESULTS} or order.work == "collect"
         shards = 1 if alone else spec.get("stages", {}).get(order.step, {}).get("job", {}).get("shards", 1)
         self.started.append(order)
-        self.put("job", name, {
+        return self.put("job", name, {
             "metadata": {
                 "name": name,
                 "uid": f"{name}-{next(self._names)}",
                 "creationTimestamp": self.time(),
                 "labels": names.labels("qwen", UID, order.step, order.attempt, order.work),
-                "annotations": {"rerun-from": order.rerun_from},
                 "ownerReferences": [{"uid": UID, "controller": True}],
             },
             "spec": {
                 "completions": shards,
                 "completionMode": "Indexed",
                 **({"suspend": True} if "queueName" in spec else {}),
-                "template": {"spec": {"containers": [{"name": "dto", "image": order.image or "jobs:1"}]}},
+                "template": {"spec": {"containers": [self._container(order)]}},
             },
             "status": {},
         })  # fmt: skip
 
+    def _container(self, order: Start) -> Raw:
+        anew = ["--from", order.rerun_from] if order.rerun_from else []
+        return {"name": "dto", "image": order.image or "jobs:1", "args": ["preflight", "run.json", *anew]}
+
     def remove(self, order: Remove) -> None:
-        """Delete a Job, its pods first."""
+        """Delete a Job; its pods follow it."""
         self.writes.append(f"remove {order.job}")
         held = self.objects.get(("job", order.job))
         if held is not None and held["metadata"]["uid"] == order.uid:
-            self.delete_job(order.job)
+            self.drop("job", order.job)
 
-    def write_status(self, status: Status, version: str) -> Raw:
-        """Write the run's status; ConflictError where the run is newer than what it was made from."""
+    def write_status(self, status: Status) -> Raw:
+        """Write the run's status."""
         self.writes.append("status")
-        if self.run["metadata"]["resourceVersion"] != version:
-            raise ConflictError
-        held = deepcopy(self.run)
-        held["status"] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return self.put("run", "qwen", held)
+        held = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return self.put("run", "qwen", {**self.run, "status": held})
 
     # The Job controller
 
@@ -169,7 +163,22 @@ class Cluster:
     def control(self) -> bool:
         """Let the Job controller do what is due; tell whether there was anything."""
         done = [self._control(job) for job in self.jobs()]
-        return any(done)
+        return any([*done, *map(self._collect_garbage, self._orphans())])
+
+    def _orphans(self) -> list[Raw]:
+        owners = {job["metadata"]["uid"] for job in self.jobs()}
+        return [pod for pod in self.all("pod") if pod["metadata"]["ownerReferences"][0]["uid"] not in owners]
+
+    def _collect_garbage(self, pod: Raw) -> bool:
+        """Let a pod whose Job is gone end, step by step."""
+        name = pod["metadata"]["name"]
+        if pod_over(pod):
+            self.drop("pod", name)
+        elif "deletionTimestamp" in pod["metadata"]:
+            self.end_pod(pod, 75)
+        else:
+            self.change("pod", name, metadata={"deletionTimestamp": self.time(after=GRACE)})
+        return True
 
     def _control(self, job: Raw) -> bool:
         pods = self.pods_of(job)
@@ -227,7 +236,7 @@ class Cluster:
                     "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
                     "ownerReferences": [{"uid": job["metadata"]["uid"], "controller": True}],
                 },
-                "status": {"phase": "Pending", "rerunFrom": job["metadata"]["annotations"]["rerun-from"]},
+                "status": {"phase": "Pending", "args": job["spec"]["template"]["spec"]["containers"][0].get("args", [])},
             })  # fmt: skip
 
     # Kubelets
@@ -288,7 +297,7 @@ class Cluster:
             return Termination(run=UID, stage=stage, state="done", exit_code=0, message="well", **more)
 
         if step == names.PREFLIGHT:
-            self._plan(pod["status"]["rerunFrom"])
+            self._plan(pod["status"]["args"][3:])
             steps = tuple(StepNote(name=name, key="ab", reused=name in self.made) for name in STAGE_NAMES)
             return said(plan=f"store:runs/{UID}/plan.json", steps=steps)
         if step == names.RESULTS:
@@ -304,11 +313,11 @@ class Cluster:
         note = ReceiptNote(artifact=f"runs/{UID}/{step}", digest="c" * 64, records=8, bytes=100, parts=1)
         return said(receipt=note if ready >= shards else None, inputs=8, inputs_done=8, figures={"generated": 10.0})
 
-    def _plan(self, rerun_from: str | None) -> None:
+    def _plan(self, rerun_from: list[str]) -> None:
         self.made.add(names.PREFLIGHT)
         self.made |= self.reusable
-        if rerun_from is not None:
-            self.made -= {names.RESULTS, *STAGE_NAMES[STAGE_NAMES.index(rerun_from) :]}
+        for first in rerun_from:
+            self.made -= {names.RESULTS, *STAGE_NAMES[STAGE_NAMES.index(first) :]}
 
 
 def is_over(job: Raw) -> bool:
@@ -341,8 +350,3 @@ def ended_status(kind: str, reason: str, time: str) -> Raw:
 def seconds(number: float) -> timedelta:
     """Return so many seconds."""
     return timedelta(seconds=number)
-
-
-def copies(held: list[Raw]) -> Iterator[Raw]:
-    """Yield copies, which no later change reaches."""
-    return (deepcopy(one) for one in held)

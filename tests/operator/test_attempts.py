@@ -1,8 +1,9 @@
 """What becomes of attempts: done, lost, failed, tried again, told on a cluster in miniature."""
 
 from scene import Scene
-from simulated_cluster import seconds
+from simulated_cluster import UID, seconds
 
+from dto_operator.names import STEP, job_name
 from dto_operator.orders import Start
 
 
@@ -160,21 +161,17 @@ def test_a_preflight_that_nobody_heard_of_is_made_anew():
 
 
 def test_a_name_that_something_else_has_fails_the_run_with_a_remedy():
-    scene = Scene()
-    (job,) = scene.cluster.jobs()
-    scene.cluster.drop("job", job["metadata"]["name"])
-    job["metadata"]["ownerReferences"] = [{"uid": "other", "controller": True}]
-    scene.cluster.drop("run", "qwen")
-    other = Scene()
-    other.cluster.drop("job", job["metadata"]["name"])
-    other.cluster.put("job", job["metadata"]["name"], job)
-    other.cluster.change("run", "qwen", metadata={})
-    held = dict(other.cluster.run)
-    held.pop("status")
-    other.cluster.put("run", "qwen", held)
-    other.go()
-    assert other.row("preflight").reason == "NameTaken"
-    assert job["metadata"]["name"] in other.row("preflight").message
+    scene = Scene({"suspend": True})
+    name = job_name("qwen", UID, "preflight", 1)
+    owners = [{"uid": "other", "controller": True}]
+    scene.cluster.put(
+        "job", name, {"metadata": {"name": name, "uid": "x", "ownerReferences": owners, "labels": {STEP: ""}}}
+    )
+    scene.cluster.edit(suspend=None)
+    scene.operator.catch_up()
+    assert (scene.row("preflight").state, scene.row("preflight").reason) == ("Failed", "NameTaken")
+    assert name in scene.row("preflight").message
+    assert scene.cluster.started == []
 
 
 def test_a_pod_that_cannot_start_is_explained_while_it_waits_and_given_up_in_the_end():
