@@ -9,6 +9,9 @@ JOBS := build/env-jobs-cpu/bin
 # One thread computes the same bits on every machine of a kind, and leaves the other core to the rest.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
+# Tests run in so many processes at once, each file in one of them.
+WORKERS ?= 2
+PYTEST := python -m pytest -n $(WORKERS) --dist loadfile
 # What the tests start, built from the Go modules in tests/tools.
 TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm
 TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
@@ -44,17 +47,17 @@ unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests 
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
-	$(DEV)/python -m pytest -m "not engines and not services"
+	$(DEV)/$(PYTEST) -m "not engines and not services"
 
 services: $(DEV)/.ready ## Tests against real services (MinIO, Kubernetes API server …), built once from Go modules: half an hour the first time
 	@echo "== tier services"
 	@rm -f build/not-run
-	@if command -v go >/dev/null; then tests/tools/build.sh $(TOOLS) && $(DEV)/python -m pytest -m "services and not engines"; \
+	@if command -v go >/dev/null; then tests/tools/build.sh $(TOOLS) && $(DEV)/$(PYTEST) -m "services and not engines"; \
 	else echo "NOT RUN: tier services: Go is not installed, and what it starts is built from Go modules" | tee build/not-run; test "$${CI:-}" != true; fi
 
 engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
 	@echo "== tier engines"
-	$(JOBS)/python -m pytest -m engines
+	$(JOBS)/$(PYTEST) -m engines
 
 lint: $(DEV)/.ready ## Format, then check style, types and import contracts
 	$(DEV)/ruff format . && $(DEV)/ruff check --fix . && $(DEV)/mypy && $(DEV)/lint-imports

@@ -1,9 +1,11 @@
-"""What the operator may do on a cluster: one table, from which its Roles are made and to which its requests are held."""
+"""What the operator may do on a cluster: one table, from which the chart makes its Roles and to which its requests are held."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dto_operator.crd import GROUP, PLURAL
+from dto_operator.crd import GROUP, PLURAL, to_yaml
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,12 @@ def rules(rights: tuple[Right, ...]) -> list[dict[str, Any]]:
         {"apiGroups": [group], "resources": [resource], "verbs": sorted(verbs)}
         for (group, resource), verbs in found.items()
     ]
+
+
+def chart_rights() -> str:
+    """Return the rights as the chart reads them: in each namespace with runs, and in the operator's own."""
+    return to_yaml({"runs": rules(IN_NAMESPACES), "own": rules(AT_HOME)})
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(chart_rights(), encoding="utf-8")

@@ -4,19 +4,26 @@ After a change that is meant, `python tests/operator/test_chart_rendered.py` wri
 """
 
 import functools
+import io
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import minio_service
 import pytest
 import yaml
 from helm_chart import CHART, PROMETHEUS, helm, pod_templates, rendered
 
 from dto_operator.crd import crd
+from dto_operator.names import MANAGED_BY
+from dto_operator.names import OPERATOR as OPERATOR_NAME
+from dto_operator.pod_manifest import USER
 from dto_operator.settings import OperatorSettings, settings_from_environment
 
 HERE = Path(__file__).parent / "chart"
 CASES: dict[str, Any] = yaml.safe_load((HERE / "cases.yaml").read_text())
 RESOURCE = "CustomResourceDefinition/dtoruns.dto.run"
+MINIO = "Deployment/platform/dto-operator-minio"
 OPERATOR = "Deployment/platform/dto-operator"
 
 pytestmark = pytest.mark.services
@@ -61,7 +68,7 @@ def test_the_resource_is_the_generated_one():
     assert made["spec"] == crd()["spec"]
     assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert "annotations" not in rendered({"crds": {"keep": False}})[RESOURCE]["metadata"]
-    without = rendered({"crds": {"enabled": False}})
+    without = rendered({"crds": {"enabled": False, "aggregatedRoles": False}})
     assert [name for name in without if "dtorun" in name] == []
 
 
@@ -102,6 +109,14 @@ def test_several_replicas_never_work_without_a_lease():
     assert settings_from_environment(environment("two-replicas")).leader_election
 
 
+def test_the_operator_does_not_take_its_own_pods_for_those_of_runs():
+    for pod in pod_templates(objects("minio")).values():
+        assert pod["metadata"]["labels"][MANAGED_BY] != OPERATOR_NAME
+        assert pod["spec"]["securityContext"]["runAsUser"] > 0
+    operator = pod_templates(objects("default"))[OPERATOR]
+    assert operator["spec"]["securityContext"]["runAsUser"] == USER
+
+
 def test_no_role_outside_the_watched_namespaces():
     made = objects("several-namespaces")
     roles = {name for name in made if name.startswith("Role/")}
@@ -121,6 +136,24 @@ def test_an_old_and_a_new_operator_never_meet(case):
 def test_keys_of_the_bucket_never_reach_the_operator():
     (pod,) = (pod for name, pod in pod_templates(objects("minio")).items() if name == OPERATOR)
     assert "secretKeyRef" not in str(pod)
+
+
+def test_a_folder_that_is_there_before_minio_starts_is_a_bucket(tmp_path):
+    (mount,) = (
+        container["volumeMounts"][0]
+        for container in objects("minio")[MINIO]["spec"]["template"]["spec"]["initContainers"]
+    )
+    # As kubelets make it.
+    (tmp_path / "data" / mount["subPath"]).mkdir(parents=True)
+    service = minio_service.started(tmp_path)
+    try:
+        client = service.client()
+        assert [bucket.name for bucket in client.list_buckets()] == [mount["subPath"]]
+        client.put_object(mount["subPath"], "runs/r", io.BytesIO(b"kept"), 4)
+        with closing(client.get_object(mount["subPath"], "runs/r")) as answer:
+            assert answer.read() == b"kept"
+    finally:
+        service.kill()
 
 
 def test_monitors_need_their_resources():

@@ -111,11 +111,12 @@ def _parsed(text: bytes) -> Any:
 class ApiServer:
     """A control plane without nodes: nothing runs what is stored in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self.folder = folder
+        self.address = address
         self.authority = Authority(folder / "certificates")
         self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.url = f"https://{address}:{self.port}"
         self.admin = Client(self.url, self.authority, "admin", ("system:masters",))
         self.kubeconfig = folder / "kubeconfig.yaml"
         self.kubeconfig.write_text(yaml.safe_dump(self.admin.configuration()))
@@ -159,15 +160,15 @@ class ApiServer:
             "unsafe-no-fsync": "true",
         }
         return Service(
-            [built("etcd") / "server", *_options(command)], lambda: _healthy(self._etcd_url), self.folder / "etcd.log"
+            [built("etcd") / "server", *options(command)], lambda: _healthy(self._etcd_url), self.folder / "etcd.log"
         )
 
     def _front(self) -> Service:
-        certificate, key = self.authority.certificate("server", "/CN=kube-apiserver", LOCAL)
+        certificate, key = self.authority.certificate("server", "/CN=kube-apiserver", f"{LOCAL},IP:{self.address}")
         accounts = self.authority.folder / "accounts.key"
         command = {
             "etcd-servers": self._etcd_url,
-            "bind-address": "127.0.0.1",
+            "bind-address": self.address,
             "secure-port": str(self.port),
             "endpoint-reconciler-type": "none",
             "tls-cert-file": certificate,
@@ -181,7 +182,7 @@ class ApiServer:
             "shutdown-delay-duration": "0s",
         }
         return Service(
-            [built("kubernetes/kube-apiserver") / "kube-apiserver", *_options(command)],
+            [built("kubernetes/kube-apiserver") / "kube-apiserver", *options(command)],
             self._ready,
             self.folder / "apiserver.log",
         )
@@ -193,7 +194,8 @@ class ApiServer:
             return False
 
 
-def _options(values: dict[str, str | Path]) -> list[str | Path]:
+def options(values: dict[str, str | Path]) -> list[str | Path]:
+    """Return settings as the command line of a Kubernetes program has them."""
     return [f"--{name}={value}" for name, value in values.items()]
 
 

@@ -34,11 +34,12 @@ def answers(url: str, method: str = "GET", content: object = None) -> Any:
 class MinioService(Service):
     """A MinIO server with a disk of its own; started again it has the same address and data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.address = f"{address}:{self.port}"
+        self.endpoint = f"http://{self.address}"
         super().__init__(
-            [built("minio") / "minio", "server", folder / "data", "--quiet", "--address", f"127.0.0.1:{self.port}"],
+            [built("minio") / "minio", "server", folder / "data", "--quiet", "--address", self.address],
             self._works,
             folder / "minio.log",
             MINIO_ROOT_USER=ACCESS,
@@ -53,18 +54,18 @@ class MinioService(Service):
         # Its own health check says yes a while before it knows its users.
         pool = PoolManager(timeout=5, retries=False)
         try:
-            Minio(f"127.0.0.1:{self.port}", ACCESS, SECRET, secure=False, http_client=pool).list_buckets()
+            Minio(self.address, ACCESS, SECRET, secure=False, http_client=pool).list_buckets()
         except (MinioException, HTTPError):
             return False
         return True
 
     def client(self) -> Minio:
         """Return a plain client of the SDK, with every right."""
-        return Minio(f"127.0.0.1:{self.port}", ACCESS, SECRET, secure=False, region="us-east-1")
+        return Minio(self.address, ACCESS, SECRET, secure=False, region="us-east-1")
 
     def admin(self) -> MinioAdmin:
         """Return a client for users, policies and quotas."""
-        return MinioAdmin(endpoint=f"127.0.0.1:{self.port}", credentials=StaticProvider(ACCESS, SECRET), secure=False)
+        return MinioAdmin(endpoint=self.address, credentials=StaticProvider(ACCESS, SECRET), secure=False)
 
     def bucket(self) -> str:
         """Make a bucket and return its name."""
@@ -73,10 +74,10 @@ class MinioService(Service):
         return name
 
 
-def started(folder: Path) -> MinioService:
+def started(folder: Path, address: str = "127.0.0.1") -> MinioService:
     """Return a MinIO that is ready."""
     for last in (False, False, True):
-        service = MinioService(folder)
+        service = MinioService(folder, address)
         try:
             service.start()
         except RuntimeError:

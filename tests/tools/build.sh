@@ -22,7 +22,7 @@ flags() { # MODULE: what the linker is told
 
 built() { # TOOL or MODULE/TOOL: its folder, built first where it is not there
   local module=${1%%/*} name=${1//\//-} package=tool key folder
-  [ "$module" = "$1" ] || package=$(grep -oE "[^[:space:]]+/${1#*/}\$" "$here/$module/go.mod")
+  [ "$module" = "$1" ] || package=$(sed -nE "s#^(tool )?[[:space:]]*([^[:space:]]+/${1#*/})\$#\2#p" "$here/$module/go.mod")
   key=$({ cat "$here/$module"/go.{mod,sum}; cd "$here/$module" && go env GOVERSION GOOS GOARCH; } | sha256sum | cut -c1-12)
   folder=$cache/$name-$key
   exec 9>"$cache/$name.lock"
