@@ -1,5 +1,8 @@
 """What a real API server and the real helm make of the chart: admission, rights, install, upgrade, rollback, uninstall."""
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,12 @@ import pytest
 import yaml
 from api_server import ApiServer, started
 from helm_chart import CHART, NAMESPACE, RELEASE, Releases, pod_templates, rendered, written
+from service_process import built
 from stored_runs import MINIMAL, manifest
+
+from dto_jobs.run_file import parse_run
+from dto_operator.acceptance import refusals
+from dto_operator.settings import OperatorSettings
 
 CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "chart/cases.yaml").read_text())
 NAMESPACES = (NAMESPACE, "research", "production")
@@ -19,10 +27,13 @@ WITHOUT_RESOURCE = ("--set=crds.enabled=false",)
 """It is long, and takes its time."""
 KINDS = ",".join(
     (
-        *("all", "secrets", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings"),
+        *("deployments", "services", "configmaps", "secrets", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings"),
         *("networkpolicies", "poddisruptionbudgets", "persistentvolumeclaims", "priorityclasses"),
     )
 )
+
+ROOT = CHART.parents[1]
+PAGE = (ROOT / "docs/install.md").read_text()
 
 pytestmark = pytest.mark.services
 
@@ -100,8 +111,11 @@ def test_a_release_lives_and_goes(cluster, releases):
     said = releases.run("install", CHART, values=minio)
     assert f"kubectl -n {NAMESPACE} rollout status deployment/dto-operator" in said
     keys = f"/api/v1/namespaces/{NAMESPACE}/secrets/dto-operator-minio"
+    noted = yaml.safe_load(said.partition("<<'RUN'\n")[2].partition("\n  RUN")[0])
+    assert refusals(parse_run(noted, "NOTES"), OperatorSettings(store="s3://dto", store_secret="s")) == []
     made_up = cluster.admin.ask("GET", keys).content["data"]
     cluster.until(lambda: cluster.admin.ask("POST", RUNS, manifest(MINIMAL)).code in {201, 409})
+    assert cluster.admin.ask("POST", f"{RUNS}?dryRun=All&fieldValidation=Strict", noted).code == 201
     before = cluster.admin.ask("GET", f"{RUNS}/r").content["metadata"]
 
     releases.run("upgrade", CHART, values={**minio, "replicas": 2})
@@ -170,3 +184,27 @@ def test_editors_edit_runs_and_viewers_look(cluster, releases):
         assert may(cluster, account, "create", "dtoruns.dto.run") is (name == "dtorun-editor")
         assert not may(cluster, account, "patch", "dtoruns.dto.run", "status")
         assert not may(cluster, account, "get", "jobs.batch")
+
+
+@pytest.mark.parametrize("sections", [("With Helm", "Upgrading", "Uninstalling"), ("Without Helm",)])
+def test_what_the_page_tells_to_type_works(cluster, tmp_path, sections):
+    folders = ":".join(str(built(tool)) for tool in ("helm", "kubernetes/kubectl"))
+    surroundings = {
+        "PATH": f"{folders}:{os.environ['PATH']}",
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "HOME": str(tmp_path),
+    }
+    for section in sections:
+        text = PAGE.partition(f"## {section}\n")[2].partition("\n## ")[0]
+        for command in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            done = subprocess.run(
+                ["bash", "-ec", command], check=False, cwd=ROOT, env=surroundings, capture_output=True, text=True
+            )
+            assert done.returncode == 0, (command, done.stderr)
+        if section == "With Helm":
+            assert "deployment.apps/dto-operator" in remaining(cluster)
+    cluster.kubectl("delete", "-f", str(ROOT / "manifests/crd.yaml"), "--ignore-not-found")
+    if "Without Helm" in sections:
+        assert "deployment.apps/dto-operator" in remaining(cluster)
+        cluster.kubectl("delete", "-f", str(ROOT / "manifests/install.yaml"), "--wait=false")
+    cluster.until(lambda: not [name for name in remaining(cluster) if not name.startswith("namespace")])
