@@ -75,7 +75,8 @@ docs: $(DEV)/.ready ## Write the generated pages
 
 manifests: $(DEV)/.ready ## Write the CRD, from the settings classes, and what installs the operator
 	$(DEV)/python -m dto_operator.crd manifests/crd.yaml charts/dto-operator/files/crd.yaml
-	$(DEV)/python -m dto_operator.install manifests charts/dto-operator/files/rights.yaml
+	$(DEV)/python -m dto_operator.rights charts/dto-operator/files/rights.yaml
+	manifests/render.sh "$$(tests/tools/build.sh helm)/helm"
 
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)

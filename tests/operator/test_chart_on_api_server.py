@@ -27,7 +27,8 @@ WITHOUT_RESOURCE = ("--set=crds.enabled=false",)
 """It is long, and takes its time."""
 KINDS = ",".join(
     (
-        *("deployments", "services", "configmaps", "secrets", "serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings"),
+        *("deployments", "services", "configmaps", "secrets"),
+        *("serviceaccounts", "roles", "rolebindings", "clusterroles", "clusterrolebindings"),
         *("networkpolicies", "poddisruptionbudgets", "persistentvolumeclaims", "priorityclasses"),
     )
 )
