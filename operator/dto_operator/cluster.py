@@ -147,12 +147,12 @@ class Cluster:
             self._ask("DELETE", _path(kind, namespace, name), wish)
 
     def write_status(self, run: Mapping[str, Any], status: Held) -> Held:
-        """Write a run's whole status and return the run as it is held then; ConflictError where it is another run by now."""
+        """Write a run's whole status and return the run as it is held then; ConflictError where it has changed since."""
         metadata = run["metadata"]
         wish = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
+            "metadata": {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")},
             "status": status,
         }
         path = _path(KIND, metadata["namespace"], metadata["name"]) + "/status"

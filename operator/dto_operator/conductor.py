@@ -1,7 +1,6 @@
 """Drives runs: what is seen → what is decided → what is done → one write of the status."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -25,8 +24,11 @@ log = logging.getLogger(__name__)
 
 Decide = Callable[[Observed, datetime, OperatorSettings], Decision]
 ROUNDS = 3
-"""After something was started or removed the run is looked at again at once, so that one write of the status says both; at most
-so often in a row."""
+"""After a Job was started the run is looked at again at once, so that one write of the status tells of both the stage that is
+done and the one that began; at most so often in a row."""
+CONFLICT_SECONDS = 0.2
+REFUSALS = frozenset({400, 403, 422})
+"""What no repetition mends: a quota, a missing right, a rule of the cluster's own."""
 
 
 class Tools(NamedTuple):
@@ -50,7 +52,6 @@ class Conductor:
         self._progress_written: dict[str, float] = {}
         self._succeeded: dict[str, float] = {}
         self._tails: dict[str, str] = {}
-        self._lock = threading.Lock()
 
     def work(self, may_write: Callable[[], bool]) -> None:
         """Work until the queue is closed; what comes while nothing may be written is looked at when it may be again."""
@@ -102,24 +103,29 @@ class Conductor:
 
     def drive(self, key: str) -> None:
         """Do for a run what is to be done now."""
-        for left in reversed(range(ROUNDS)):
-            sight = self._sightings.of(key)
-            if sight is None:
-                self._forget(key)
-                return
+        left = ROUNDS
+        while (sight := self._sightings.of(key)) is not None:
+            left -= 1
             observed = observe(sight.run, sight.jobs, map(self._with_tail, sight.pods), dict(self._amounts))
             decision = self._decide(observed, datetime.now(tz=UTC), self._settings)
-            trouble = self._carry_out(sight, decision.orders)
-            moved = any(not isinstance(order, Say) for order in decision.orders)
-            if trouble is None and moved and left:
+            deeds = [order for order in decision.orders if not isinstance(order, Say)]
+            trouble = self._carry_out(sight, deeds)
+            if left and deeds and trouble is None and all(isinstance(deed, Start) for deed in deeds):
                 continue
-            if decision.status is not None and decision.status != observed.status:
-                self._write(key, sight, observed.status, decision.status)
+            self._tell(key, sight, observed.status, decision)
             if trouble is not None:
                 raise trouble
-            if decision.look_again is not None or moved:
-                self._queue.add_later(key, decision.look_again if decision.look_again is not None and not moved else 0)
             return
+        self._forget(key)
+
+    def _tell(self, key: str, sight: Sight, before: Status, decision: Decision) -> None:
+        """Write the status and then what is to be said of it; note when to look again."""
+        if self._written(key, sight, before, decision.status):
+            for order in decision.orders:
+                if isinstance(order, Say):
+                    self._cluster.say(sight.run, order)
+        if decision.look_again is not None:
+            self._queue.add_later(key, decision.look_again)
 
     def _carry_out(self, sight: Sight, orders: Iterable[Order]) -> Exception | None:
         """Carry orders out up to the first that fails, and return why it did."""
@@ -127,7 +133,7 @@ class Conductor:
             try:
                 self._do(sight.run, order)
             except (ClusterError, DtoError, TakenNameError) as error:
-                if isinstance(error, ClusterError) and error.code not in {403, 422}:
+                if isinstance(error, ClusterError) and error.code not in REFUSALS:
                     return error
                 # What a person must mend is told to a person.
                 reason = "NameTaken" if isinstance(error, TakenNameError) else "FailedCreate"
@@ -142,9 +148,7 @@ class Conductor:
                 self._start(run, order)
             case Remove():
                 self._cluster.remove("Job", metadata["namespace"], order.job, order.uid)
-                self._sightings.forget("Job", order.uid)
-            case Say():
-                self._cluster.say(run, order)
+                self._sightings.leaves("Job", order.uid)
             case DeleteRun():
                 self._cluster.remove(KIND, metadata["namespace"], metadata["name"], metadata["uid"])
 
@@ -162,24 +166,28 @@ class Conductor:
         if seen is not None and order.step != names.PREFLIGHT:
             self._metrics.handed_off(time.monotonic() - seen)
 
-    def _write(self, key: str, sight: Sight, before: Status, after: Status) -> None:
-        """Write a status; one that differs in progress alone is written now and then."""
+    def _written(self, key: str, sight: Sight, before: Status, after: Status | None) -> bool:
+        """Write a status that changed; return whether the run has it now. Mere progress is written now and then."""
+        if after is None or after == before:
+            return True
         now = time.monotonic()
         if _without_progress(before) == _without_progress(after):
-            left = self._progress_written.get(key, 0.0) + self._settings.progress_seconds - now
+            left = self._progress_written.get(key, float("-inf")) + self._settings.progress_seconds - now
             if left > 0:
                 self._queue.add_later(key, left)
-                return
+                return False
         status: dict[str, Any] = after.model_dump(mode="json", by_alias=True, exclude_none=True)
         try:
             held = self._cluster.write_status(sight.run, status)
-        except (MissingError, ConflictError):
-            # The run is gone, or another one has its name: the watch will say so.
-            return
-        with self._lock:
-            self._progress_written[key] = now
+        except (MissingError, ConflictError) as error:
+            # The run was changed or made anew in between; what is decided rests on what was, and is decided again.
+            log.info("run %s: the status was not written: %s", key, error)
+            self._queue.add_later(key, CONFLICT_SECONDS)
+            return False
+        self._progress_written[key] = now
         self._sightings.notice(KIND, held)
         self._metrics.moved(before, after)
+        return True
 
     def _with_tail(self, pod: Held) -> Held:
         """Return a pod with the last lines of its log as last words, if it failed and left none."""

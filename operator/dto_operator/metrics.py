@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from dto_jobs.core.results import ModelFigures, Results
 from dto_jobs.metrics import FLOPS, GPU_SECONDS, TOKENS, Metric, Sample
 from dto_operator.sightings import Sightings
-from dto_operator.status import StageStatus, Status
+from dto_operator.status import Attempts, StageStatus, Status
 from dto_operator.stored_run import status_of
 
 OF_RUN = ("namespace", "run")
@@ -53,7 +53,7 @@ ATTEMPTS = Metric(
     "dto_stage_attempts_total",
     "counter",
     ("stage", "cause"),
-    "Attempts that started; cause: `first`, `application`, `infrastructure`.",
+    "Stages begun (cause `first`) and attempts that failed, by the budget charged (`application`, `infrastructure`).",
 )
 CACHE = Metric("dto_stage_cache_total", "counter", ("stage", "outcome"), "Stages looked up; outcome: `hit`, `miss`.")
 
@@ -140,14 +140,14 @@ class OperatorMetrics:
             self._duration.labels(after.name, after.state.lower()).observe(seconds)
 
     def _count_attempts(self, before: StageStatus | None, after: StageStatus) -> None:
-        total, counted = (before.attempts.total, before.attempts.counted) if before else (0, 0)
-        new = after.attempts.total - total
-        if new > 0 and total == 0:
-            self._attempts.labels(after.name, "first").inc()
-            new -= 1
-        # What was counted when the attempt before it failed is the cause of the next.
-        charged = min(max(0, new), max(0, after.attempts.counted - counted))
-        for cause, amount in (("application", charged), ("infrastructure", new - charged)):
+        old, new = before.attempts if before else Attempts(), after.attempts
+        charged = {
+            "first": int(old.total == 0 and new.total > 0),
+            "application": new.counted - old.counted,
+            "infrastructure": new.infrastructure - old.infrastructure,
+        }
+        for cause, amount in charged.items():
+            # Budgets begin anew where a stage does.
             if amount > 0:
                 self._attempts.labels(after.name, cause).inc(amount)
 

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from dto_jobs.resource import KIND
@@ -63,6 +64,14 @@ class Sightings:
                 del self._of_run[run]
                 self._strangers.pop(run, None)
             return run
+
+    def leaves(self, kind: str, uid: str) -> None:
+        """Take note that an object was told to go, before the watch says so."""
+        with self._lock:
+            held = self._objects[kind].get(uid)
+            if held is not None:
+                stamp = {"deletionTimestamp": datetime.now(tz=UTC).isoformat(), **held["metadata"]}
+                self._objects[kind][uid] = {**held, "metadata": stamp}
 
     def in_the_way(self, run: str, held: Held) -> None:
         """Take note of somebody else's object that has a name which a Job of the run was to have."""

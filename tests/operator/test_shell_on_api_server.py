@@ -1,14 +1,32 @@
-"""The operator as a process on a real API server: from a run to its Jobs, through what goes wrong in between."""
+"""The operator as a process on a real API server: from a run to its results, and what it asks of the server for that."""
+
+import threading
 
 import pytest
 from stored_runs import MINIMAL
 
+from dto_operator import names
+
 pytestmark = pytest.mark.services
+ANALYSIS = MINIMAL | {"until": "pairs"}
+
+
+def ready(ground, operator):
+    ground.until(lambda: operator.asked("/readyz")[0] == 200)
+
+
+def writes(operator):
+    """Return how many requests changed something."""
+    return sum(
+        operator.metric(f'dto_operator_api_requests_total{{code="{code}",verb="{verb}"}}')
+        for verb, codes in {"POST": (201, 409), "PATCH": (200, 409), "DELETE": (200, 404, 409)}.items()
+        for code in codes
+    )
 
 
 def test_a_run_gets_its_first_job_and_nothing_of_kopf(ground, operators):
     operator = operators(ground)
-    ground.until(lambda: operator.asked("/readyz")[0] == 200)
+    ready(ground, operator)
     ground.apply("first", MINIMAL)
     job = ground.job("preflight")
     assert job["metadata"]["ownerReferences"][0]["name"] == "first"
@@ -18,5 +36,89 @@ def test_a_run_gets_its_first_job_and_nothing_of_kopf(ground, operators):
     assert "annotations" not in held["metadata"]
     assert "finalizers" not in held["metadata"]
     assert operator.asked("/healthz") == (200, "ok\n")
-    assert operator.metric('dto_runs{phase="Running"}') + operator.metric('dto_runs{phase="Pending"}') == 1
+    ground.until(lambda: operator.metric('dto_runs{phase="Running"}') == 1)
     assert operator.stop() == 0
+
+
+def test_a_run_goes_through_its_stages_to_complete_with_few_writes(ground, operators):
+    operator = operators(ground)
+    ready(ground, operator)
+    ground.apply("whole", ANALYSIS)
+    stages = ground.drive("whole")
+    done = ground.server.kubectl(
+        "wait", "--for=condition=Complete", "dto/whole", "-n", ground.namespace, "--timeout=60s"
+    )
+    assert done.returncode == 0, done.stderr
+    status = ground.run("whole")["status"]
+    assert [stage["state"] for stage in status["stages"]] == ["Succeeded"] * len(stages)
+    assert [len(ground.jobs(stage)) for stage in stages] == [1] * len(stages)
+    ground.until(lambda: operator.metric('dto_runs_completed_total{result="succeeded"}') == 1)
+    assert operator.metric("dto_stage_handoff_seconds_count") == len(stages) - 1
+    spent = f'dto_tokens_total{{kind="generated",namespace="{ground.namespace}",run="whole",stage="exits"}}'
+    assert operator.metric(spent) == 7
+    assert writes(operator) / len(stages) <= 4
+
+
+def test_an_operator_that_is_killed_goes_on_where_it_was_and_starts_nothing_twice(ground, operators):
+    operator = operators(ground)
+    ground.apply("killed", ANALYSIS)
+    hand = threading.Thread(target=ground.drive, args=("killed",))
+    hand.start()
+    for step in ("preflight", "rollout", "exits", "pairs"):
+        ground.job(step)
+        operator.kill()
+        operator.start()
+    ground.until(lambda: ground.condition("killed", "Complete"))
+    hand.join()
+    attempts = [job["metadata"]["labels"]["dto.run/attempt"] for job in ground.jobs()]
+    assert attempts == ["1"] * len(attempts)
+    steps = [job["metadata"]["labels"]["dto.run/step"] for job in ground.jobs()]
+    assert sorted(steps) == sorted(set(steps))
+
+
+def test_a_suspended_run_gives_its_job_back_and_goes_on_later(ground, operators):
+    operators(ground)
+    ground.apply("paused", ANALYSIS)
+    ground.pod(ground.job("preflight"))
+    ground.change("paused", {"spec": {"suspend": True}})
+    ground.until(lambda: ground.condition("paused", "Suspended") and not ground.jobs())
+    ground.change("paused", {"spec": {"suspend": False}})
+    assert ground.job("preflight", attempt=2)
+    row = ground.until(lambda: next(iter(ground.run("paused")["status"]["stages"]), None))
+    assert row["attempts"].get("counted", 0) == 0
+
+
+def test_a_pod_that_fails_without_words_is_explained_by_its_exit(ground, operators):
+    operators(ground)
+    ground.apply("failing", ANALYSIS)
+    job = ground.job("preflight")
+    pod = ground.pod(job)
+    ground.pod_status(pod, {"phase": "Failed"}, {"terminated": {"exitCode": 2, "reason": "Error"}})
+    ground.job_status(job, {"failed": 1, "active": 0})
+    row = ground.until(
+        lambda: next(
+            (
+                one
+                for one in ground.run("failing").get("status", {}).get("stages", ())
+                if one["name"] == "preflight" and one.get("reason")
+            ),
+            None,
+        )
+    )
+    assert row["message"]
+
+
+def test_a_job_with_the_runs_name_that_is_somebody_elses_is_left_alone(ground, operators):
+    held = ground.apply("taken", ANALYSIS)
+
+    name = names.job_name("taken", held["metadata"]["uid"], "preflight", 1)
+    foreign = {
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}},
+    }
+    made = ground.ask("POST", ground.path("/apis/batch/v1", "jobs"), foreign)
+    operators(ground)
+    ground.until(lambda: "NameTaken" in [event["reason"] for event in ground.events("taken")])
+    left = ground.ask("GET", ground.path("/apis/batch/v1", "jobs", name))
+    assert left["metadata"]["uid"] == made["metadata"]["uid"]
+    assert left["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
