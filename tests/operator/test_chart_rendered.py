@@ -139,13 +139,13 @@ def test_keys_of_the_bucket_never_reach_the_operator():
 
 
 def test_a_folder_that_is_there_before_minio_starts_is_a_bucket(tmp_path):
-    (mount,) = (
-        container["volumeMounts"][0]
-        for container in objects("minio")[MINIO]["spec"]["template"]["spec"]["initContainers"]
-    )
+    pod = objects("minio")[MINIO]["spec"]["template"]["spec"]
+    (mount,) = pod["initContainers"][0]["volumeMounts"]
     # As kubelets make it.
     (tmp_path / "data" / mount["subPath"]).mkdir(parents=True)
-    service = minio_service.started(tmp_path)
+    _, *arguments = pod["containers"][0]["command"]
+    own = [f"{tmp_path}{argument}" if argument.startswith("/") else argument for argument in arguments]
+    service = minio_service.started(tmp_path, arguments=own)
     try:
         client = service.client()
         assert [bucket.name for bucket in client.list_buckets()] == [mount["subPath"]]

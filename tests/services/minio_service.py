@@ -4,7 +4,7 @@ import json
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,16 @@ def answers(url: str, method: str = "GET", content: object = None) -> Any:
 class MinioService(Service):
     """A MinIO server with a disk of its own; started again it has the same address and data."""
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", arguments: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.address = f"{address}:{self.port}"
         self.endpoint = f"http://{self.address}"
         super().__init__(
-            [built("minio") / "minio", "server", folder / "data", "--quiet", "--address", self.address],
+            [
+                built("minio") / "minio",
+                *(arguments or ("server", folder / "data", "--quiet")),
+                *("--address", self.address),
+            ],
             self._works,
             folder / "minio.log",
             MINIO_ROOT_USER=ACCESS,
@@ -74,10 +78,10 @@ class MinioService(Service):
         return name
 
 
-def started(folder: Path, address: str = "127.0.0.1") -> MinioService:
-    """Return a MinIO that is ready."""
+def started(folder: Path, address: str = "127.0.0.1", arguments: Sequence[str] = ()) -> MinioService:
+    """Return a MinIO that is ready, started with other arguments than the tests' own if some are given."""
     for last in (False, False, True):
-        service = MinioService(folder, address)
+        service = MinioService(folder, address, arguments)
         try:
             service.start()
         except RuntimeError:
