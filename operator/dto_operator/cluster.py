@@ -38,7 +38,7 @@ _FOLDERS = {
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
 }
-TIMEOUT = (5.0, 20.0)
+TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to be answered."""
 TRIES = 6
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0

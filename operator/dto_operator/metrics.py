@@ -179,15 +179,31 @@ class Samples(Collector):
         return ()
 
 
-def run_samples(sightings: Sightings) -> Iterator[Sample]:
-    """Yield what the statuses of all runs say."""
-    phases = dict.fromkeys(PHASES, 0)
-    for held in sightings.runs():
-        status = status_of(held)
-        phases[status.phase or "Pending"] += 1
-        yield from _samples_of(held["metadata"], status)
-    for phase, amount in phases.items():
-        yield RUNS, (phase,), amount
+class RunSamples:
+    """What the statuses of all runs say; each is read once for each of its versions."""
+
+    def __init__(self, sightings: Sightings) -> None:
+        self._sightings = sightings
+        self._read: dict[tuple[str, str], tuple[str, tuple[Sample, ...]]] = {}
+
+    def __call__(self) -> Iterator[Sample]:
+        """Yield the samples."""
+        phases = dict.fromkeys(PHASES, 0)
+        # What is not there any more is dropped with the old table.
+        known, self._read = self._read, {}
+        for held in self._sightings.runs():
+            metadata = held["metadata"]
+            version = (metadata["uid"], metadata["resourceVersion"])
+            self._read[version] = phase, samples = known.get(version) or _read(held)
+            phases[phase] += 1
+            yield from samples
+        for phase, amount in phases.items():
+            yield RUNS, (phase,), amount
+
+
+def _read(held: dict[str, Any]) -> tuple[str, tuple[Sample, ...]]:
+    status = status_of(held)
+    return status.phase or "Pending", tuple(_samples_of(held["metadata"], status))
 
 
 def _samples_of(metadata: dict[str, Any], status: Status) -> Iterator[Sample]:

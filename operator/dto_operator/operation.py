@@ -15,7 +15,7 @@ from dto_operator.cluster import Cluster, MissingError, connected
 from dto_operator.conductor import Conductor, Decide, Tools
 from dto_operator.health import Health, operator_samples, served
 from dto_operator.leadership import Leadership
-from dto_operator.metrics import OperatorMetrics, Samples, run_samples
+from dto_operator.metrics import OperatorMetrics, RunSamples, Samples
 from dto_operator.pace import Pace
 from dto_operator.settings import OperatorSettings
 from dto_operator.sightings import Sightings
@@ -61,8 +61,10 @@ def _operate(cluster: Cluster, identity: str, settings: OperatorSettings, decide
 
 
 def _registered(tools: Tools, health: Health) -> Any:  # noqa: ANN401 - a CollectorRegistry
+    runs = RunSamples(tools.sightings)
+
     def samples() -> Iterator[Sample]:
-        yield from run_samples(tools.sightings)
+        yield from runs()
         yield from operator_samples(
             health, lambda: tools.queue.depth, lambda: dict(tools.cluster.requests.counts), _version()
         )

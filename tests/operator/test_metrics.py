@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import EvaluationResults, GateResults, ModelFigures, Results, Slice
-from dto_operator.metrics import OPERATOR_METRICS, OperatorMetrics, Samples, run_samples
+from dto_operator.metrics import OPERATOR_METRICS, OperatorMetrics, RunSamples, Samples
 from dto_operator.metrics_reference import page
 from dto_operator.sightings import Sightings
 from dto_operator.status import Attempts, CacheUse, StageStatus, Status
@@ -129,7 +129,7 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
     spent = {"generated": 7.0, "promptComputed": 3.0, "flops": 1e9, "gpuSeconds": 2.0}
     status = Status(phase="Succeeded", stages=(row("exits", "Succeeded", 1, figures=spent),), results=results)
     sightings, metrics = Sightings(), OperatorMetrics()
-    metrics.registry.register(Samples(lambda: run_samples(sightings)))
+    metrics.registry.register(Samples(RunSamples(sightings)))
     empty = set(shown(metrics))
     sightings.notice("DTORun", held("a", status))
     found = shown(metrics)
@@ -145,7 +145,7 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
 
 def test_five_thousand_runs_leave_no_series_behind():
     sightings, metrics = Sightings(), OperatorMetrics()
-    metrics.registry.register(Samples(lambda: run_samples(sightings)))
+    metrics.registry.register(Samples(RunSamples(sightings)))
     status = Status(phase="Running", stages=(row("exits", "Running", 1, figures={"generated": 1.0}),))
     one = held("0", status)
     before = len(shown(metrics))

@@ -94,7 +94,7 @@ def test_a_pod_that_fails_without_words_is_explained_by_its_exit(ground, operato
     job = ground.job("preflight")
     pod = ground.pod(job)
     ground.pod_status(pod, {"phase": "Failed"}, {"terminated": {"exitCode": 2, "reason": "Error"}})
-    ground.job_status(job, {"failed": 1, "active": 0})
+    ground.job_failed(job)
     row = ground.until(
         lambda: next(
             (

@@ -133,6 +133,16 @@ class ApiServer:
         self._server.kill()
         self._etcd.kill()
 
+    def restart(self) -> None:
+        """End the API server and start it again; what is stored stays."""
+        self._server.kill()
+        self._server.start()
+
+    def compact(self) -> None:
+        """Have etcd forget everything but how things are now, as it does every few minutes."""
+        revision = _posted(f"{self._etcd_url}/v3/kv/range", {"key": "AA=="})["header"]["revision"]
+        _posted(f"{self._etcd_url}/v3/kv/compaction", {"revision": revision, "physical": True})
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something is so on the API server."""
         end = time.monotonic() + PATIENCE
@@ -197,6 +207,12 @@ class ApiServer:
 def options(values: dict[str, str | Path]) -> list[str | Path]:
     """Return settings as the command line of a Kubernetes program has them."""
     return [f"--{name}={value}" for name, value in values.items()]
+
+
+def _posted(url: str, content: dict[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
 
 
 def _healthy(url: str) -> bool:

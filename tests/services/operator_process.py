@@ -23,7 +23,7 @@ from dto_jobs.termination import ReceiptNote, StepNote, Termination
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join(str(ROOT / folder) for folder in ("jobs", "operator"))
 NOW = "2026-01-02T03:04:05Z"
-PATIENCE = 40
+PATIENCE = 90
 RUNS = "/apis/dto.run/v1alpha1"
 
 
@@ -82,6 +82,16 @@ class OperatorProcess:
     def kill(self) -> None:
         """End it at once."""
         self.signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop it in the middle of what it does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> int:
         """Ask it to end and return its exit code."""
@@ -233,6 +243,12 @@ class Ground:
             self.ended(self.pod(job), last_words(step, uid))
             self.job_status(job, {"active": 0, "succeeded": 1})
         return steps
+
+    def job_failed(self, job: dict[str, Any]) -> None:
+        """Have a Job fail, as its controller says when its pod failed."""
+        words = {"status": "True", "reason": "BackoffLimitExceeded", "message": "it failed", "lastTransitionTime": NOW}
+        conditions = [{"type": kind, **words} for kind in ("FailureTarget", "Failed")]
+        self.job_status(job, {"active": 0, "failed": 1, "terminating": 0, "ready": 0, "conditions": conditions})
 
     def condition(self, run: str, kind: str) -> dict[str, Any] | None:
         """Return a condition of a run that is true."""
