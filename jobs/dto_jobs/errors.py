@@ -80,6 +80,13 @@ class OutOfMemoryError(DtoError):
     retry = "application"
 
 
+class LostNodeError(DtoError):
+    """A training over several machines lost one of them; it goes on from its last checkpoint."""
+
+    exit_code = 10
+    retry = "infrastructure"
+
+
 class InterruptedRunError(DtoError):
     """A person stopped the run; what was committed stays."""
 

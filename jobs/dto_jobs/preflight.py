@@ -9,10 +9,11 @@ from dto_jobs.local_run import LocalRun
 from dto_jobs.plan_file import Plan, Source, Step
 
 
-def preflight(local: LocalRun, fresh: frozenset[str] = frozenset()) -> Plan:
+def preflight(local: LocalRun, fresh: frozenset[str] = frozenset(), uncached: frozenset[str] = frozenset()) -> Plan:
     """Check what a run needs, snapshot its sources, find what is there already, and settle where each artifact goes.
 
-    `fresh` stages are computed anew in any case. The plan is kept in the store beside the run, too.
+    `fresh` stages are computed anew in any case, `uncached` ones where the run has not made them itself.
+    The plan is kept in the store beside the run, too.
     """
     check_rights(local.store, local.place)
     sources = local.settled()
@@ -22,6 +23,8 @@ def preflight(local: LocalRun, fresh: frozenset[str] = frozenset()) -> Plan:
     local.workshop.check(step.stage for step in planned)
     for step in planned:
         found = None if step.name in fresh else attempts.whole(step)
+        if found and step.name in uncached and not attempts.owns(found[0]):
+            found = None
         artifact = found[0] if found else attempts.next(step, fresh=step.name in fresh)
         if found:
             attempts.note(step.name, artifact)

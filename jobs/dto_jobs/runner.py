@@ -104,7 +104,8 @@ class Runner:
         if (standing := artifact.receipt()) is not None:
             return standing
         if isinstance(step.stage, ModelStage):
-            return self._finish(step, artifact, self._make_model(step, artifact))
+            made = self._make_model(step, artifact)
+            return None if made is None else self._finish(step, artifact, made)
         self._make_parts(step, artifact, shard)
         return self.collect(step, artifact)
 
@@ -215,7 +216,7 @@ class Runner:
 
     # Models
 
-    def _make_model(self, step: PlannedStage, artifact: Artifact) -> Receipt:
+    def _make_model(self, step: PlannedStage, artifact: Artifact) -> Receipt | None:
         pairs = list(self.whole[step.reads][0].records(Pair))
         self.progress.started(step.name, None, 0)
         workspace = self.workshop.workspace(step.key)
@@ -232,6 +233,9 @@ class Runner:
         trained = self._trained(step, pairs, workspace, note)
         # As with engines: importing the trainer's libraries and loading the model is the trainer's time, too.
         took = held(perf_counter() - start)
+        if trained is None:
+            self.workshop.clear(step.key)
+            return None
         blobs = artifact.write_files(trained.folder)
         self.workshop.clear(step.key)
         spend = trained.spend.model_copy(update={"seconds": took.seconds, "gpu_seconds": took.gpu_seconds})
@@ -239,7 +243,7 @@ class Runner:
 
     def _trained(
         self, step: PlannedStage, pairs: Sequence[Pair], workspace: Path, note: Callable[[dict[str, float]], None]
-    ) -> Trained:
+    ) -> Trained | None:
         if step.asks is None:
             return self.workshop.trainer().train(pairs, step.stage, workspace, note, self.seed)
         assert isinstance(step.stage, Training)

@@ -128,3 +128,24 @@ def training_processes_from_environment() -> int | None:
     """Return how many processes $DTO_TRAINING_PROCESSES wants a training to run in on this machine, if it says."""
     named = os.environ.get("DTO_TRAINING_PROCESSES")
     return int(named) if named else None
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """A machine's place among those that train together; the first one writes the model."""
+
+    count: int = 1
+    index: int = 0
+    rendezvous: str = ""
+    """Where they meet: the first one's address and a port that is free there."""
+
+
+def nodes_from_environment() -> Nodes:
+    """Return this machine's place: one of $DTO_TRAINING_NODES, which $JOB_COMPLETION_INDEX says; they meet at
+    $DTO_TRAINING_RENDEZVOUS.
+    """  # noqa: D205 - one sentence, too long for a line
+    found = os.environ.get
+    count = int(found("DTO_TRAINING_NODES") or 1)
+    if count == 1:
+        return Nodes()
+    return Nodes(count, int(found("JOB_COMPLETION_INDEX") or 0), found("DTO_TRAINING_RENDEZVOUS") or "")

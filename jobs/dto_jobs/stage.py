@@ -122,8 +122,11 @@ class Trainer(Protocol):
         workspace: Path,
         note: Callable[[dict[str, float]], None],
         seed: int,
-    ) -> Trained:
-        """Train and save the model; `workspace` outlives a killed process, `note` hears each logged step."""
+    ) -> Trained | None:
+        """Train and save the model; `workspace` outlives a killed process, `note` hears each logged step.
+
+        None where this machine is one of several, and another of them has the model.
+        """
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dto_jobs.core.results import EvaluationResults, Gate, GateResults
 from dto_jobs.core.sweep import Sweep, chosen, held_out
 from dto_jobs.errors import StageFailedError
 from dto_jobs.metering import MeteredEngine
-from dto_jobs.settings import world_from_environment
+from dto_jobs.settings import nodes_from_environment, world_from_environment
 from dto_jobs.stage import Engine, Ports, Trained, Trainer
 from dto_jobs.stages.evaluation import Evaluation
 from dto_jobs.stages.training import Training
@@ -48,9 +48,9 @@ class SweepRun:
 
     def run(self, pairs: Sequence[Pair], problems: Iterable[Problem]) -> Trained:
         """Return the best candidate's model, with the spend of all and every candidate's figures."""
-        if world_from_environment().size > 1:
+        if world_from_environment().size > 1 or nodes_from_environment().count > 1:
             raise StageFailedError(
-                "a sweep starts its processes itself: run its stage in one process per machine, not by torchrun"
+                "a sweep starts its processes itself: run its stage as one process on one machine, not by torchrun"
             )
         sweep = self._sweep
         known = {problem.id: problem for problem in problems}
@@ -113,6 +113,7 @@ class SweepRun:
             trained = self.bench.trainer().train(
                 pairs, settings, folder, lambda figures: self.note(figures | numbered), self.seed
             )
+            assert trained is not None, "a sweep has one machine"
         except StageFailedError as error:
             # A learning rate too high is a finding, not the end of the sweep.
             outcome = {

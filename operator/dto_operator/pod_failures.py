@@ -33,6 +33,7 @@ REASONS = {
     7: "LibraryMissing",
     8: "EndpointFailed",
     9: "OutOfMemory",
+    10: "NodeLost",
     75: "Stopped",
 }
 """The exit codes of the stages' contract, in one word each."""
@@ -46,6 +47,7 @@ REMEDIES = {
     7: "use a jobs image that has it",
     8: "check the endpoint's url and its service; it is tried again",
     9: "give the stage's pods more memory or a larger GPU, or have fewer sequences run at once (spec.engine)",
+    10: "it goes on from its last checkpoint; look into the other pods' logs if it comes again",
     75: "it goes on from what it had committed",
 }
 RETRIES: dict[int, Retry] = {
@@ -53,6 +55,7 @@ RETRIES: dict[int, Retry] = {
     4: "infrastructure",
     8: "infrastructure",
     9: "application",
+    10: "infrastructure",
     75: "infrastructure",
 }
 

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from dto_jobs import errors
 from dto_operator.diagnosis import diagnose
 from dto_operator.observation import Why, seen_job, seen_pod
+from dto_operator.pod_failures import REASONS, REMEDIES
 from dto_operator.status import MESSAGE_BYTES
 
 LABELS = {"dto.run/attempt": "1", "dto.run/work": "make"}
@@ -254,3 +256,13 @@ def test_a_message_is_one_line_of_at_most_a_kibibyte_and_keeps_the_remedy(text):
 def test_a_pod_that_says_nothing_is_still_answered():
     assert diagnose(job(failed="BackoffLimitExceeded"), [pod()]).retry == "application"
     assert diagnose(job(), [pod(phase="Running")]).reason == "Unknown"
+
+
+def test_every_exit_code_of_the_contract_has_a_word_a_remedy_and_the_contracts_retry():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.DtoError)]
+    told = {kind.exit_code: kind.retry for kind in kinds if kind.exit_code not in {1, 130}}
+    assert len(told) >= 10
+    for code, retry in told.items():
+        found = diagnose(job(failed="BackoffLimitExceeded"), [ended(code)])
+        assert (found.reason, found.retry) == (REASONS[code], retry)
+        assert REMEDIES[code] in found.message

@@ -201,7 +201,9 @@ def preflight_file(
     with ending(last):
         local = replace(opened(file, store, overrides), uid=around.run_uid)
         last.told(run=local.identity)
-        plan = preflight(local, fresh_stages(fresh_from))
+        links = local.run.spec.stages.links()
+        uncached = frozenset(link.name for link in links if not link.stage.job.cache)
+        plan = preflight(local, fresh_stages(fresh_from), uncached)
         if output is not None:
             output.write_text(plan.to_json(), encoding="utf-8")
         steps = tuple(StepNote(name=step.name, key=step.key, reused=step.reused) for step in plan.steps)

@@ -20,8 +20,8 @@ from dto_jobs import errors
 from dto_jobs.core.cost import Spend
 from dto_jobs.core.records import Pair
 from dto_jobs.engines.training_log import Note
-from dto_jobs.errors import DtoError, StageFailedError
-from dto_jobs.settings import World
+from dto_jobs.errors import DtoError, LostNodeError, StageFailedError
+from dto_jobs.settings import Nodes, World, nodes_from_environment
 from dto_jobs.stage import Trained
 from dto_jobs.stages.training import Training
 
@@ -29,6 +29,10 @@ JOB, OUTCOME, FAILURE = "job.json", "trained.json", "failure.json"
 NOTE = "dto-note "
 """Begins a line that the first process writes for the one that started it."""
 LAST_LINES = 20
+MEETING_SECONDS = 1800
+"""How long machines wait for each other: one may still be fetching image and model when another is ready."""
+PARTED = ("DistNetworkError", "DistStoreError", "DistBackendError", "by peer", "Broken pipe", "NCCL", "Gloo", "gloo")
+"""What torch says where another process is gone."""
 SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -67,16 +71,19 @@ def check_had(accelerator: Any, devices: int, distributed: str, world: World) ->
 
 def trained_by_torchrun(  # noqa: PLR0917 - all that a training depends on
     base: Path, processes: int, pairs: Sequence[Pair], settings: Training, workspace: Path, note: Note, seed: int
-) -> Trained:
-    """Train in so many processes on this machine; what the first one notes is noted here."""
+) -> Trained | None:
+    """Train in so many processes on this machine, and on the others if it is one of several; notes come to the first one.
+
+    None on all machines but the first: that one has the model.
+    """
+    nodes = nodes_from_environment()
     for name in (OUTCOME, FAILURE):
         (workspace / name).unlink(missing_ok=True)
     job = {"base": str(base), "settings": settings.model_dump(mode="json"), "seed": seed}
     job["pairs"] = [pair.model_dump(mode="json") for pair in pairs]
     (workspace / JOB).write_text(json.dumps(job))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={processes}"]
-    command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--max-restarts=0"]
-    command += ["-m", "dto_jobs.engines.training_process", str(workspace)]
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--max-restarts=0"]
+    command += [*_meeting(nodes), "-m", "dto_jobs.engines.training_process", str(workspace)]
     with subprocess.Popen(  # noqa: S603 - this program again
         command,
         stdout=subprocess.PIPE,
@@ -87,9 +94,20 @@ def trained_by_torchrun(  # noqa: PLR0917 - all that a training depends on
         said = deque(_heard(torchrun, note), maxlen=LAST_LINES)
     (workspace / JOB).unlink()
     if torchrun.returncode:
-        raise _failure(workspace, f"{processes} training processes ended with {torchrun.returncode}", said)
+        raise _failure(workspace, nodes, f"{processes} training processes ended with {torchrun.returncode}", said)
+    if nodes.index > 0:
+        return None
     outcome = json.loads((workspace / OUTCOME).read_text())
     return Trained(Path(outcome["folder"]), Spend.model_validate(outcome["spend"]), outcome["figures"])
+
+
+def _meeting(nodes: Nodes) -> list[str]:
+    """Return where the processes meet. Of several machines the first is told to be it: the model is to be where its index is 0."""
+    if nodes.count == 1:
+        return ["--nnodes=1", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    place = f"--rdzv-endpoint={nodes.rendezvous}"
+    wait = f"--rdzv-conf=timeout={MEETING_SECONDS}"
+    return [f"--nnodes={nodes.count}", f"--node-rank={nodes.index}", "--rdzv-backend=static", place, wait]
 
 
 def _heard(torchrun: "subprocess.Popen[str]", note: Note) -> Iterator[str]:
@@ -102,12 +120,18 @@ def _heard(torchrun: "subprocess.Popen[str]", note: Note) -> Iterator[str]:
             yield line
 
 
-def _failure(workspace: Path, what: str, said: Sequence[str]) -> DtoError:
+def _failure(workspace: Path, nodes: Nodes, what: str, said: Sequence[str]) -> DtoError:
     """Return the error that a process left behind, else one with the last lines that were written."""
-    if not (workspace / FAILURE).exists():
-        return StageFailedError(f"{what}; the last lines they wrote:\n{''.join(said)}")
-    left = json.loads((workspace / FAILURE).read_text())
-    return getattr(errors, left["kind"])(left["message"])  # type: ignore[no-any-return]
+    if (workspace / FAILURE).exists():
+        left = json.loads((workspace / FAILURE).read_text())
+        return getattr(errors, left["kind"])(left["message"])  # type: ignore[no-any-return]
+    lines = "".join(said)
+    if nodes.count > 1 and any(word in lines for word in PARTED):
+        return LostNodeError(
+            f"{what} after the connection to another of the {nodes.count} nodes broke, or never came about; "
+            f"the log of the other pods may tell why. The last lines they wrote:\n{lines}"
+        )
+    return StageFailedError(f"{what}; the last lines they wrote:\n{lines}")
 
 
 def die_with_parent() -> None:

@@ -26,7 +26,7 @@ from dto_jobs.engines.processes import check_asked, check_had, trained_by_torchr
 from dto_jobs.engines.shapes import shape
 from dto_jobs.engines.training_log import Note, Pace, Patience, Watch, noted
 from dto_jobs.errors import InputError, StageFailedError
-from dto_jobs.settings import World, world_from_environment
+from dto_jobs.settings import World, nodes_from_environment, world_from_environment
 from dto_jobs.stage import Trained
 from dto_jobs.stages.training import Training
 
@@ -100,7 +100,9 @@ class SimpoTrainer:
         self._base = base
         self._processes = processes
 
-    def train(self, pairs: Sequence[Pair], settings: Training, workspace: Path, note: Note, seed: int) -> Trained:
+    def train(
+        self, pairs: Sequence[Pair], settings: Training, workspace: Path, note: Note, seed: int
+    ) -> Trained | None:
         """Train and save the model; goes on from the last checkpoint in `workspace`, if a killed process left one.
 
         Among several processes that torchrun started all are to call this with the same pairs and the same folder; the
@@ -113,8 +115,9 @@ class SimpoTrainer:
                 "Look at the report of the stages before (dto report), use more problems, or lower stages.pairs.minSaving"
             )
         check_folder(self._base)
-        check_asked(settings.distributed, max(world.size, self._processes))
-        if world.size == 1 and self._processes > 1:
+        nodes = nodes_from_environment().count
+        check_asked(settings.distributed, max(world.size, nodes * self._processes))
+        if world.size == 1 and nodes * self._processes > 1:
             return trained_by_torchrun(self._base, self._processes, pairs, settings, workspace, note, seed)
         return self._trained(pairs, settings, workspace, Watch(note, settings.guard), seed + settings.seed, world)
 

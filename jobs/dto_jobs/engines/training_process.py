@@ -4,10 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+from dto_jobs.causes import UnexpectedError, told
 from dto_jobs.core.records import Pair
 from dto_jobs.engines.processes import FAILURE, JOB, NOTE, OUTCOME, die_with_parent
 from dto_jobs.engines.simpo import SimpoTrainer
-from dto_jobs.errors import DtoError
 from dto_jobs.settings import world_from_environment
 from dto_jobs.stages.training import Training
 
@@ -21,13 +21,17 @@ def main(workspace: Path) -> int:
     settings = Training.model_validate(job["settings"])
     try:
         trained = SimpoTrainer(Path(job["base"])).train(pairs, settings, workspace, _note, job["seed"])
-    except DtoError as error:
+    except Exception as error:
+        known = told(error)
+        if isinstance(known, UnexpectedError):
+            raise
         # Whoever fails first says so: torchrun ends the others at once, and a half-written word would be none.
         own = workspace / f"{FAILURE}.{rank}"
-        own.write_text(json.dumps({"kind": type(error).__name__, "message": str(error)}))
+        own.write_text(json.dumps({"kind": type(known).__name__, "message": str(known)}))
         own.replace(workspace / FAILURE)
-        return error.exit_code
+        return known.exit_code
     if rank == 0:
+        assert trained is not None
         outcome = {"folder": str(trained.folder), "spend": trained.spend.model_dump(), "figures": trained.figures}
         (workspace / OUTCOME).write_text(json.dumps(outcome))
     return 0

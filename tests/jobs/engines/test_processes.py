@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
+from service_process import free_port
 
 pytest.importorskip("trl")
 import psutil
@@ -106,6 +107,63 @@ def test_processes_end_with_the_one_that_started_them(tiny, tmp_path):
         one.wait()
     while not all(map(ended, started)):
         time.sleep(0.05)
+
+
+# Several machines
+
+
+NODE = (
+    "import json, sys; from pathlib import Path; from dto_jobs.core.records import Pair\n"
+    "from dto_jobs.engines.simpo import SimpoTrainer; from dto_jobs.stages.training import Training\n"
+    "job = json.load(sys.stdin); pairs = [Pair.model_validate(one) for one in job['pairs']]\n"
+    "def note(figures): print('step', figures['step'], flush=True)\n"
+    "made = SimpoTrainer(Path(job['base'])).train(pairs, Training(**job['settings']), Path(job['folder']), note, 0)\n"
+    "print('model', made and made.folder)\n"
+)
+
+
+def node(index, port, tiny, folder, settings=SETTINGS):
+    """Start a machine of two: its own folder, its index, and where they meet are all it has of the other."""
+    told = {
+        "DTO_TRAINING_NODES": "2",
+        "JOB_COMPLETION_INDEX": str(index),
+        "DTO_TRAINING_RENDEZVOUS": f"127.0.0.1:{port}",
+    }
+    folder.mkdir(exist_ok=True)
+    job = {"base": str(tiny), "folder": str(folder), "settings": settings.model_dump(mode="json")}
+    job["pairs"] = [one.model_dump() for one in PAIRS]
+    pipe = subprocess.PIPE
+    one = subprocess.Popen(
+        [sys.executable, "-c", NODE], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ | told
+    )
+    one.stdin.write(json.dumps(job))
+    one.stdin.close()
+    return one
+
+
+def test_two_nodes_have_the_weights_of_one_process_and_the_first_has_the_model(alone, tiny, tmp_path):
+    port = free_port()
+    nodes = [node(index, port, tiny, tmp_path / str(index)) for index in (0, 1)]
+    said = [one.stdout.read() for one in nodes]
+    failed = [one.stderr.read() for one in nodes]
+    assert [one.wait() for one in nodes] == [0, 0], failed
+    assert said[0].splitlines() == [*(f"step {step}" for step in range(1, 7)), f"model {tmp_path / '0/model'}"]
+    assert said[1] == "model None\n"
+    one, other = (load_file(folder / "model.safetensors") for folder in (alone.folder, tmp_path / "0/model"))
+    torch.testing.assert_close(other, one, rtol=1e-3, atol=2e-4)
+    assert not list((tmp_path / "1").glob("model*"))
+
+
+def test_a_node_that_is_lost_is_what_the_other_says(tiny, tmp_path):
+    port, long = free_port(), SETTINGS.model_copy(update={"epochs": 5000.0})
+    first, second = (node(index, port, tiny, tmp_path / str(index), long) for index in (0, 1))
+    assert first.stdout.readline().startswith("step")
+    second.kill()
+    second.communicate()
+    _, error = first.communicate()
+    assert first.returncode
+    assert "LostNodeError" in error
+    assert "another of the 2 nodes" in error
 
 
 def ended(process):
