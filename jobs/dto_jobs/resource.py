@@ -116,7 +116,7 @@ class Spec(Settings):
     queue_name: Name | None = Field(default=None, exclude=True)
     """Kueue's local queue that admits the run's Jobs. On a cluster only."""
     queue_policy: Literal["PerStage", "WholeRun"] = Field(default="PerStage", exclude=True)
-    """`PerStage` queues each Job when its stage starts; `WholeRun` queues once and keeps the place for the whole run."""
+    """`PerStage` queues each Job when its stage starts; `WholeRun`, one place for the whole run, is refused by this version."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=2**31 - 1, exclude=True)
     """The run is deleted so long after it finished; never if absent. On a cluster only."""
     rerun_from: StageName | None = Field(default=None, exclude=True)

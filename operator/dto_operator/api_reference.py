@@ -20,6 +20,34 @@ Fields that are left out are filled in with their defaults when the run is creat
 """
 
 
+PODS = """## What a run's pods get
+
+Each attempt of a stage is one Job; its pods are restricted, have no API token, and write to `/scratch`, `/tmp` and beside a device
+`/dev/shm` alone. `stages.*.job` says how they look; the preflight and the results get the environment and volumes of
+`stages.rollout.job`, since they read the same model and problems.
+
+| Secret | keys | becomes |
+|---|---|---|
+| `artifacts.secretRef` | `accessKey`, `secretKey` | `$AWS_ACCESS_KEY_ID`, `$AWS_SECRET_ACCESS_KEY` |
+| `secretRef` of an endpoint (judge, `engine.openai`) | `apiKey` | the variable that its `apiKeyVariable` names |
+
+A model of a gated repository needs `HF_TOKEN` in `job.env` of each stage that reads it; a shared volume at `HF_HOME` spares every
+pod its own download.
+
+## What no pod can have
+
+Such a run is valid, as `dto run` may do it, and is refused on a cluster: `Accepted` is false, names the field, and no Job is started.
+
+- models, problems, traces and benchmarks that are files of your machine: use `hf://`, `s3://`, `pvc://claim/path` (models), or a
+  path below a `mountPath` of `stages.rollout.job.volumes` (problems and traces, also from a ConfigMap);
+- no `artifacts.bucket` where the operator has no store of its own;
+- more than 200 KiB of problems written inline: put them into the bucket;
+- a sweep with `training.job.nodes` above 1; `queuePolicy: WholeRun`, which this version cannot do;
+- volumes at the pod's own places (`/tmp`, `/scratch`, …) or named `dto-…`.
+
+"""
+
+
 def page() -> str:
     """Return the page."""
     spec = crd()["spec"]
@@ -37,6 +65,7 @@ def page() -> str:
         + opening
         + f"## What may be changed\n\n{_changeable()}\n\n"
         + f"## What can be selected\n\n{selectable}, as in `kubectl get {PLURAL} --field-selector status.phase=Running`.\n\n"
+        + PODS
         + f"## Columns\n\n{_columns()}\n"
         + f"## Conditions\n\n{_conditions()}\n"
         + "## Status\n\nWritten by the operator.\n\n"
