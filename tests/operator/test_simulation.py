@@ -5,7 +5,7 @@ import os
 import pytest
 from storm import Storm, excused
 
-FIRST, COUNT = (int(text) for text in os.environ.get("DTO_STORMS", "0+160").split("+"))
+FIRST, COUNT = (int(text) for text in os.environ.get("DTO_STORMS", "0+120").split("+"))
 AT_A_TIME = 20
 
 
