@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from api_server import ApiServer, started
-from helm_chart import CHART, NAMESPACE, RELEASE, Releases, pod_templates, rendered, written
+from helm_chart import CHART, NAMESPACE, RELEASE, Releases, helm, pod_templates, rendered, written
 from service_process import built
 from stored_runs import MINIMAL, manifest
 
@@ -185,6 +185,18 @@ def test_editors_edit_runs_and_viewers_look(cluster, releases):
         assert may(cluster, account, "create", "dtoruns.dto.run") is (name == "dtorun-editor")
         assert not may(cluster, account, "patch", "dtoruns.dto.run", "status")
         assert not may(cluster, account, "get", "jobs.batch")
+
+
+def test_a_second_release_lives_beside_the_first(cluster, releases, tmp_path):
+    releases.run("install", CHART)
+    beside = ("install", RELEASE, CHART, "--namespace=research")
+    surroundings = {"KUBECONFIG": str(cluster.kubeconfig), "HOME": str(tmp_path)}
+    refused = helm(*beside, **surroundings)
+    assert "dtorun" in refused.stderr
+    taken = helm(*beside, "--set=crds.enabled=false,crds.aggregatedRoles=false", **surroundings)
+    assert taken.returncode == 0, taken.stderr
+    assert helm("uninstall", RELEASE, "--namespace=research", **surroundings).returncode == 0
+    assert "deployment.apps/dto-operator" in remaining(cluster)
 
 
 @pytest.mark.parametrize("sections", [("With Helm", "Upgrading", "Uninstalling"), ("Without Helm",)])

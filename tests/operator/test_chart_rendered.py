@@ -91,6 +91,13 @@ def test_a_typo_is_refused_by_name(values, complaint):
     assert complaint in done.stderr
 
 
+def test_a_kubernetes_that_is_too_old_is_refused():
+    assert rendered(None, ("--kube-version=1.32.0",))
+    done = helm("template", "dto", CHART, "--kube-version=1.31.9")
+    assert done.returncode != 0
+    assert "kubeVersion" in done.stderr
+
+
 def test_the_operator_reads_every_setting_from_the_chart():
     told = environment("bucket")
     given = settings_from_environment(told)
