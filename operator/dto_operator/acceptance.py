@@ -25,7 +25,7 @@ OWN_PLACES = {"", "/scratch", "/tmp", "/dev/shm", "/dev", "/etc", "/etc/dto", "/
 def refusals(run: DTORun, settings: OperatorSettings) -> list[Refusal]:
     """Return why this run cannot be run on a cluster, by field; none where it can. No Job is started for one that is refused."""
     spec = run.spec
-    found = [*_store(spec, settings), *_models(spec), *_rows(spec), *_training(spec), *_volumes(spec)]
+    found = [*_store(spec, settings), *_models(spec), *_rows(spec), *_keys(spec), *_training(spec), *_volumes(spec)]
     if spec.queue_policy == "WholeRun":
         found.append(
             ("spec.queuePolicy", "WholeRun is not supported by this version; leave it out, so that each Job is queued")
@@ -101,6 +101,19 @@ def _not_here(path: str, remedy: str) -> str:
 def _inside(path: str, mounted: list[str]) -> bool:
     plain = path.removeprefix("file://").removeprefix("file:")
     return ".." not in plain.split("/") and any(f"{plain}/".startswith(f"{place.rstrip('/')}/") for place in mounted)
+
+
+def _keys(spec: Spec) -> Iterator[Refusal]:
+    """Yield two keys that would come in one variable."""
+    judge, engine = spec.stages.pruning.judge, spec.engine.openai
+    endpoint = judge.endpoint if judge else None
+    if engine is None or endpoint is None or engine.secret_ref is None or endpoint.secret_ref is None:
+        return
+    if engine.api_key_variable == endpoint.api_key_variable and engine.secret_ref != endpoint.secret_ref:
+        yield (
+            "spec.stages.pruning.judge.endpoint.apiKeyVariable",
+            f"{endpoint.api_key_variable} holds the key of engine.openai already; name another variable for the judge's",
+        )
 
 
 def _training(spec: Spec) -> Iterator[Refusal]:

@@ -1,5 +1,8 @@
 """An attempt of a step as Kubernetes manifests: its Job, and for a training on several nodes the Service they meet at."""
 
+from collections.abc import Iterator
+
+from dto_jobs.endpoint import Endpoint
 from dto_jobs.job_settings import JobSettings, Resources, ShardedJobSettings, TrainingJobSettings
 from dto_jobs.resource import API_VERSION, KIND, Spec
 from dto_jobs.run_file import parse_run
@@ -34,6 +37,15 @@ def stage_job(spec: Spec, step: str) -> JobSettings:
         return JobSettings(env=around.env, env_from=around.env_from, volumes=around.volumes)
     found: JobSettings = getattr(stages, "evaluation" if step == "baseline" else step).job
     return found
+
+
+def endpoints(spec: Spec, step: str) -> Iterator[Endpoint]:
+    """Yield the served models that a step asks: its pods get their keys, and no others do."""
+    judge = spec.stages.pruning.judge
+    if spec.engine.openai is not None and step not in {"pairs", TRAINING, names.RESULTS}:
+        yield spec.engine.openai
+    if judge is not None and judge.endpoint is not None and step in {names.PREFLIGHT, "pruning"}:
+        yield judge.endpoint
 
 
 class _Job:
@@ -159,6 +171,7 @@ class _Job:
             labels=self._labels,
             image=(None if self._alone else self._job.image) or start.image or self._settings.jobs_image,
             resources=self._resources(),
+            endpoints=() if start.work == "collect" else tuple(endpoints(self._spec, start.step)),
             annotations={names.RUN_FILE: run_annotation(self._object)} if first else {},
             subdomain=names.service_name(self._metadata["name"], self._metadata["uid"]) if self.nodes > 1 else None,
         )

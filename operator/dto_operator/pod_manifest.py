@@ -46,6 +46,8 @@ class Work:
     annotations: dict[str, str]
     subdomain: str | None
     """The Service that gives the pods names."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """The served models that they ask."""
 
 
 def run_annotation(run_object: Manifest) -> str:
@@ -146,7 +148,7 @@ def _environment(spec: Spec, job: JobSettings, work: Work, settings: OperatorSet
     contract = {**work.environment, "DTO_METRICS_PORT": str(port), "DTO_GRACE_SECONDS": str(grace)}
     found = {name: {"name": name, "value": value} for name, value in usual.items()}
     found |= {one.name: _variable(one) for one in job.env}
-    found |= {one["name"]: one for one in (*_store(spec, settings), *_keys(spec))}
+    found |= {one["name"]: one for one in (*_store(spec, settings), *_keys(work))}
     found |= {name: {"name": name, "value": value} for name, value in contract.items()}
     return list(found.values())
 
@@ -176,12 +178,10 @@ def _store(spec: Spec, settings: OperatorSettings) -> Iterator[Manifest]:
         yield _secret("AWS_SECRET_ACCESS_KEY", secret, "secretKey")
 
 
-def _keys(spec: Spec) -> Iterator[Manifest]:
+def _keys(work: Work) -> Iterator[Manifest]:
     """Yield the keys of the models that are served elsewhere, each in the variable that its endpoint names."""
-    judge = spec.stages.pruning.judge
-    endpoints: tuple[Endpoint | None, ...] = (spec.engine.openai, judge.endpoint if judge else None)
-    for endpoint in endpoints:
-        if endpoint is not None and endpoint.secret_ref is not None:
+    for endpoint in work.endpoints:
+        if endpoint.secret_ref is not None:
             yield _secret(endpoint.api_key_variable, endpoint.secret_ref.name, "apiKey")
 
 

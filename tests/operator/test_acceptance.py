@@ -41,6 +41,17 @@ REFUSED = [
         {"stages": {"evaluation": {"problemSets": [{"name": "mine", "source": "mine.jsonl"}]}}},
     ),
     ("spec.artifacts.folder", "name a bucket", {"artifacts": {"folder": "out"}}),
+    (
+        "spec.stages.pruning.judge.endpoint.apiKeyVariable",
+        "another variable",
+        {
+            "until": "pairs",
+            "engine": {"openai": {"url": "http://a/v1", "model": "a", "secretRef": {"name": "a"}}},
+            "stages": {
+                "pruning": {"judge": {"endpoint": {"url": "http://b/v1", "model": "b", "secretRef": {"name": "b"}}}}
+            },
+        },
+    ),
     ("spec.queuePolicy", "leave it out", {"queueName": "q", "queuePolicy": "WholeRun"}),
     (
         "spec.stages.training.job.nodes",
