@@ -116,7 +116,8 @@ def ending(orphans: Sequence[SeenPod], now: datetime) -> float:
 def losses(job: SeenJob, pods: Sequence[SeenPod]) -> int:
     """Return how many pods of a Job were lost and replaced: as its own counter and the pods that are there tell."""
     seen = sum(pod.phase == "Failed" and pod.disrupted is not None for pod in pods)
-    return max(seen, job.failed_pods) if job.failed is None else seen
+    # Of a Job that fails, the counter tells of the pod that failed it, too.
+    return seen if job.failed or job.failing else max(seen, job.failed_pods)
 
 
 def _telling(step: Step, job: SeenJob, pods: Sequence[SeenPod]) -> Termination | None:

@@ -235,3 +235,13 @@ def test_a_status_that_was_lost_is_told_anew_from_what_is_there():
     scene.go()
     assert [(row.name, row.state) for row in scene.status.stages] == [(row.name, row.state) for row in before.stages]
     assert sorted(scene.cluster.live()) == ["baseline", "exits"]
+
+
+def test_the_failure_that_ends_a_job_is_no_loss_while_its_other_pods_end():
+    scene = Scene({"stages": {"rollout": {"job": {"retry": {"infrastructure": 0}}}}})
+    scene.make("preflight")
+    (job,) = scene.cluster.jobs("rollout")
+    target = {"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded", "message": ""}
+    scene.cluster.change("job", job["metadata"]["name"], status={"failed": 1, "conditions": [target]})
+    scene.operator.catch_up()
+    assert scene.row("rollout").state == "Running"

@@ -1,5 +1,7 @@
 """Results in the status: what is shown of them, and that they fit."""
 
+import json
+
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import STATUS_BYTES, Check, EvaluationResults, GateResults, ModelFigures, Results, Slice
 from dto_operator.conclusion import fitted, gate_of, results_of, summary_of
@@ -47,6 +49,11 @@ def test_results_of_another_version_are_left_out():
     assert results_of({"novelty": 1}) is None
     assert results_of(None) is None
     assert results_of({}) == Results()
+
+
+def test_results_come_back_as_they_were_said():
+    said = results(part(), part(domain="in"))
+    assert results_of(json.loads(said.to_json())) == said
 
 
 def test_a_gate_says_what_it_missed_and_what_it_did_not_judge():
