@@ -13,8 +13,8 @@ from dto_operator.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 
-WORKERS = 8
-"""Runs that are worked on at a time. A look takes milliseconds but for its requests, which wait for the API server."""
+WORKERS = 16
+"""Runs that are worked on at a time. A look takes a millisecond but for its requests, which wait for the API server."""
 GATHER_SECONDS = 1.0
 """A list in pieces tells of itself once for each object: they are gathered into one comparison."""
 AGAIN_SECONDS = 1.0

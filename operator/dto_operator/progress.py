@@ -26,7 +26,7 @@ class ProgressReader:
         self, sightings: Sightings, port: int, amounts: dict[str, Amount], moved: Callable[[str], None]
     ) -> None:
         self._sightings, self._port, self._amounts, self._moved = sightings, port, amounts, moved
-        self._pool = urllib3.PoolManager(num_pools=ASKED_AT_ONCE, retries=False, timeout=TIMEOUT)
+        self._pool = urllib3.PoolManager(num_pools=ASKED_AT_ONCE, maxsize=ASKED_AT_ONCE, retries=False, timeout=TIMEOUT)
 
     def keep(self, stopped: threading.Event, seconds: float) -> None:
         """Go round every so many seconds until stopped."""
