@@ -66,9 +66,13 @@ COPY --from=operator-environment /opt/dto /opt/dto
 COPY --from=package /opt/dto /opt/dto
 ENTRYPOINT ["python3", "-m", "dto_operator"]
 
-FROM plain AS jobs-cpu
-LABEL org.opencontainers.image.title="dto-jobs-cpu" org.opencontainers.image.description="Stages of DTORuns on machines without a GPU"
-COPY --from=jobs-cpu-environment /opt/dto /opt/dto
+# For tests: on top of the environment itself, installer and all, so that its large layer is made and kept once.
+FROM jobs-cpu-environment AS jobs-cpu
+LABEL org.opencontainers.image.title="dto-jobs-cpu" org.opencontainers.image.description="Stages of DTORuns on machines without a GPU" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/dto/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /
+USER 65532:65532
 COPY --from=package /opt/dto /opt/dto
 ENTRYPOINT ["dto"]
 

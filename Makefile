@@ -13,7 +13,9 @@ export TOKENIZERS_PARALLELISM := false
 WORKERS ?= 2
 PYTEST := python -m pytest -n $(WORKERS) --dist loadfile
 # What the tests start, built from the Go modules in tests/tools.
-TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm
+TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm kubernetes/kube-controller-manager kubernetes/kube-scheduler kwok
+NODE_TOOLS := kubernetes/kubelet containerd/containerd containerd/containerd-shim-runc-v2 containerd/ctr
+NODE_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 mmdebstrap buildah
 TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
 
 help: ## List the targets
@@ -33,7 +35,7 @@ demo-traces: $(JOBS)/.ready ## Analyse real R1 traces with a 135M continuation m
 demo-model: $(JOBS)/.ready ## Build the embedded model from scratch (one core, deterministic)
 	$(JOBS)/python -m dto_jobs.demo.build
 
-test: unit services engines ## Run every test tier
+test: unit services engines cluster ## Run every test tier
 	@cat build/not-run 2>/dev/null || true
 
 browser: ## Install Chromium, which the report's tests open pages with, where that can be done
@@ -47,13 +49,26 @@ unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests 
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
-	$(DEV)/$(PYTEST) -m "not engines and not services"
+	$(DEV)/$(PYTEST) -m "not engines and not services and not cluster"
 
 services: $(DEV)/.ready ## Tests against real services (MinIO, Kubernetes API server …), built once from Go modules: half an hour the first time
 	@echo "== tier services"
 	@rm -f build/not-run
 	@if command -v go >/dev/null; then tests/tools/build.sh $(TOOLS) && $(DEV)/$(PYTEST) -m "services and not engines"; \
 	else echo "NOT RUN: tier services: Go is not installed, and what it starts is built from Go modules" | tee build/not-run; test "$${CI:-}" != true; fi
+
+node-packages: ## Install what a node and its images are made with, where that can be done
+	@dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "== installing $(NODE_PACKAGES)"; apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(NODE_PACKAGES); \
+	else echo "== packages for a node are missing and cannot be installed here"; fi
+
+cluster: $(DEV)/.ready $(JOBS)/.ready node-packages ## A real cluster of one node: our images, and runs from end to end in their pods (root; the first time builds for half an hour)
+	@echo "== tier cluster"
+	@why=$$(command -v go >/dev/null || echo "Go is not installed, and what it starts is built from Go modules"; \
+	  [ "$$(id -u)" = 0 ] || echo "only root may start a node"; dpkg -s $(NODE_PACKAGES) >/dev/null 2>&1 || echo "not installed: one of $(NODE_PACKAGES)"); \
+	if [ -z "$$why" ]; then tests/tools/build.sh $(TOOLS) $(NODE_TOOLS) && $(DEV)/python -m pytest -m cluster; \
+	else echo "NOT RUN: tier cluster: $$why" | tee -a build/not-run; test "$${CI:-}" != true; fi
 
 engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
 	@echo "== tier engines"
@@ -98,4 +113,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: browser help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: browser cluster node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
