@@ -116,7 +116,7 @@ NODE = (
     "import json, sys; from pathlib import Path; from dto_jobs.core.records import Pair\n"
     "from dto_jobs.engines.simpo import SimpoTrainer; from dto_jobs.stages.training import Training\n"
     "job = json.load(sys.stdin); pairs = [Pair.model_validate(one) for one in job['pairs']]\n"
-    "def note(figures): print('step', figures['step'], flush=True)\n"
+    "def note(figures): print('step', int(figures['step']), flush=True)\n"
     "made = SimpoTrainer(Path(job['base'])).train(pairs, Training(**job['settings']), Path(job['folder']), note, 0)\n"
     "print('model', made and made.folder)\n"
 )
