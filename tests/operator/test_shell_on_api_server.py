@@ -40,6 +40,14 @@ def test_a_run_gets_its_first_job_and_nothing_of_kopf(ground, operators):
     assert operator.stop() == 0
 
 
+def test_an_operator_of_the_whole_cluster_sees_every_namespace(ground, operators):
+    operator = operators(ground, namespaces="")
+    ready(ground, operator)
+    ground.apply("anywhere", ANALYSIS)
+    assert ground.job("preflight")
+    assert operator.stop() == 0
+
+
 def test_a_run_goes_through_its_stages_to_complete_with_few_writes(ground, operators):
     operator = operators(ground)
     ready(ground, operator)
