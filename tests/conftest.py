@@ -13,4 +13,5 @@ pytest_plugins = [
     "cluster",
     "stored_runs",
     "operator_process",
+    "installation",
 ]

@@ -82,6 +82,8 @@ async def _watch_on(settings: OperatorSettings, health: Health, noticed: Noticed
                     registry=_registry(health, noticed, relisted),
                     settings=_watching(settings),
                     standalone=True,
+                    # Else kopf asks the system for the user's name, and the image's user has none.
+                    identity=names.OPERATOR,  # type: ignore[arg-type]
                     namespaces=settings.namespaces,
                     clusterwide=not settings.namespaces,
                 )

@@ -175,6 +175,7 @@ class ApiServer:
 
     def _front(self) -> Service:
         certificate, key = self.authority.certificate("server", "/CN=kube-apiserver", f"{LOCAL},IP:{self.address}")
+        reader, reader_key = self.authority.certificate("reader", "/O=system:masters/CN=kubelet-reader", "DNS:reader")
         accounts = self.authority.folder / "accounts.key"
         command = {
             "etcd-servers": self._etcd_url,
@@ -184,6 +185,9 @@ class ApiServer:
             "tls-cert-file": certificate,
             "tls-private-key-file": key,
             "client-ca-file": self.authority.folder / "ca.crt",
+            "kubelet-client-certificate": reader,
+            "kubelet-client-key": reader_key,
+            "kubelet-preferred-address-types": "InternalIP",
             "service-account-issuer": "https://kubernetes.default.svc",
             "service-account-signing-key-file": accounts,
             "service-account-key-file": accounts,

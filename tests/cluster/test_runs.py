@@ -1,0 +1,101 @@
+"""Runs from end to end on a real cluster: in real pods of our images, by an operator that has its own rights only."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installation import Installation
+from minio_service import ACCESS, SECRET
+from operator_process import OperatorProcess
+
+from dto_jobs.artifacts.addresses import open_store
+from dto_jobs.artifacts.attempts import latest
+
+pytestmark = pytest.mark.cluster
+
+LITTLE = {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "3Gi"}}}
+# One thread computes the same bits here and there.
+ONE_THREAD = {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
+TIMES = {"seconds", "gpuSeconds"}
+
+
+def spec_of(engine: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
+    job = LITTLE | ONE_THREAD
+    named = {name: {**stages.get(name, {}), "job": job | stages.get(name, {}).get("job", {})} for name in STAGES}
+    return {
+        "model": {"source": "builtin:tiny-reasoner"},
+        "problems": {"source": "builtin:graded-sums", "limit": 18},
+        "engine": engine,
+        "stages": named,
+    }
+
+
+STAGES = ("rollout", "exits", "endings", "pruning", "pairs", "training", "evaluation")
+
+
+def here(python: Path | str, spec: dict[str, Any], name: str, folder: Path) -> tuple[dict[str, Any], Path]:
+    """Run the same on this machine; return its results and its store."""
+    file, store = folder / "run.json", folder / "store"
+    run = {"apiVersion": "dto.run/v1alpha1", "kind": "DTORun", "metadata": {"name": name}, "spec": spec}
+    file.write_text(json.dumps(run))
+    done = subprocess.run(
+        [python, "-m", "dto_jobs", "run", file, "--store", store, "--json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), store
+
+
+def without_times(results: Any) -> Any:
+    if isinstance(results, dict):
+        return {key: without_times(value) for key, value in results.items() if key not in TIMES and value is not None}
+    return [without_times(one) for one in results] if isinstance(results, list) else results
+
+
+@pytest.fixture
+def bucket(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The runs' store, as this process reaches it."""
+    monkeypatch.setenv("DTO_S3_ENDPOINT", installation.cluster.minio.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    return installation.store
+
+
+def artifacts(store: str | Path, run: str) -> dict[str, tuple[str, dict[str, int]]]:
+    """Return the digest and the counts of each artifact that a run made; each is read and checked to the last byte."""
+    opened = open_store(str(store))
+    found = {}
+    for stage in (*STAGES, "baseline"):
+        artifact = latest(opened, run, stage)
+        if artifact is not None:
+            receipt = artifact.receipt()
+            assert receipt is not None
+            artifact.verify(receipt)
+            found[stage] = receipt.digest, receipt.counts
+    return found
+
+
+def test_a_run_goes_from_apply_to_complete_in_real_pods_with_the_results_of_dto_run(
+    installation: Installation, operator_process: Callable[[], OperatorProcess], bucket: str, tmp_path: Path
+) -> None:
+    operator = operator_process()
+    shards = {"job": {"shards": 2}}
+    spec = spec_of({"scripted": {}}, rollout={"samples": 2, **shards}, exits=shards) | {"until": "pairs"}
+    installation.apply("scripted", spec)
+    run = installation.wait("scripted")
+    results, store = here(sys.executable, spec, "scripted", tmp_path)
+    assert without_times(run["status"]["results"]) == without_times(results)
+    assert artifacts(bucket, run["metadata"]["uid"]) == artifacts(store, run["metadata"]["name"])
+    assert [stage["state"] for stage in run["status"]["stages"]] == ["Succeeded"] * 7
+    # Every stage of it ran in pods: two of the sharded ones.
+    steps = [pod["metadata"]["labels"]["dto.run/step"] for pod in installation.pods("scripted")]
+    assert sorted(steps) == sorted(["preflight", *("rollout", "exits") * 2, "endings", "pruning", "pairs", "results"])
+    assert "forbidden" not in operator.log
