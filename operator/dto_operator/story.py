@@ -98,8 +98,7 @@ class Story:
         """Remove what works on for an attempt that is judged, once that is written: what it was judged by goes with it."""
         judged = list(strays(self._observed.jobs, self._rows))
         written = {str(row.name): row for row in self._before.stages}
-        noted = not asked_anew(self._observed)
-        removed = list(removals(job for job in strays(judged, written) if noted))
+        removed = list(removals(job for job in strays(judged, written) if _noted(job, written)))
         self.orders[:0] = removed
         if len(removed) < len(list(removals(judged))):
             self.waits.append(0.0)
@@ -290,6 +289,12 @@ class Story:
         for name, row in self._rows.items():
             if row.state in LIVE:
                 self._rows[name] = standing.stopped_by_failure(row, failed)
+
+
+def _noted(job: SeenJob, written: Mapping[str, StageStatus]) -> bool:
+    """Tell whether what became of a Job's attempt is written, so far as it matters."""
+    row = written.get(job.step)
+    return row is None or job.attempt <= row.attempts.total or row.state in {"Succeeded", "Failed"}
 
 
 def _shown(rows: Iterable[StageStatus]) -> StageStatus | None:

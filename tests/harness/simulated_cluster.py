@@ -40,6 +40,8 @@ class Cluster:
         """Steps whose artifact is whole in the store."""
         self.reusable: set[str] = set()
         """Stages that the preflight finds there already."""
+        self.planned_from: str | None = None
+        """From where the last plan makes things anew."""
         self.started: list[Start] = []
         self.writes: list[str] = []
         self._versions = itertools.count(1)
@@ -315,6 +317,7 @@ class Cluster:
 
     def _plan(self, rerun_from: list[str]) -> None:
         self.made.add(names.PREFLIGHT)
+        self.planned_from = next(iter(rerun_from), None)
         self.made |= self.reusable
         for first in rerun_from:
             self.made -= {names.RESULTS, *STAGE_NAMES[STAGE_NAMES.index(first) :]}

@@ -48,6 +48,8 @@ class Watched(Cluster):
         held = super().write_status(status)
         if before.rerun_from == status.rerun_from and not self._anew(before):
             check_onward(before, status)
+        if planned(status) and not planned(before):
+            assert self.planned_from == before.rerun_from, f"a plan from {self.planned_from} for {before.rerun_from}"
         assert len(status.model_dump_json(by_alias=True, exclude_none=True)) <= 16 * 1024
         return held
 
@@ -80,14 +82,18 @@ def finished(status: Status) -> bool:
     return is_true(status.conditions, "Complete") or is_true(status.conditions, "Failed")
 
 
+def planned(status: Status) -> bool:
+    """Tell whether a run has a plan."""
+    return any(row.name == names.PREFLIGHT and row.state == "Succeeded" for row in status.stages)
+
+
 def check_onward(before: Status, after: Status) -> None:
     """See to it that nothing that was reached is taken back."""
     if finished(before):
         assert before.model_copy(update={"rerun_from": None}) == after.model_copy(update={"rerun_from": None})
     rows = {row.name: row for row in after.stages}
-    planned = [{row.name: row.state for row in status.stages}.get("preflight") for status in (before, after)]
     # A plan that is made anew says which artifacts are still there.
-    replanned = planned[0] != "Succeeded" == planned[1]
+    replanned = planned(after) and not planned(before)
     for row in before.stages:
         now = rows[row.name]
         kept = replanned or row.state not in {"Succeeded", "Failed"} or now.state == row.state

@@ -248,3 +248,16 @@ def test_the_same_question_has_the_same_answer():
     scene.operator.look()
     assert scene.operator.last.status is None
     assert scene.operator.last.orders == ()
+
+
+def test_a_preflight_that_was_on_its_way_when_a_stage_was_asked_for_anew_does_not_count():
+    scene = Scene({"suspend": True})
+    scene.cluster.start(Start("preflight", 1))
+    scene.cluster.edit(suspend=None, rerunFrom="exits")
+    scene.operator.take_in("run")
+    scene.operator.look()
+    assert scene.status.rerun_from == "exits"
+    scene.go()
+    assert scene.cluster.started[-1] == Start("preflight", 2, rerun_from="exits")
+    assert scene.row("preflight").attempts.infrastructure == 0
+    assert scene.cluster.live() == ["preflight"]
