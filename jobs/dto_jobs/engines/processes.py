@@ -28,7 +28,8 @@ from dto_jobs.stages.training import Training
 JOB, OUTCOME, FAILURE = "job.json", "trained.json", "failure.json"
 NOTE = "dto-note "
 """Begins a line that the first process writes for the one that started it."""
-LAST_LINES = 20
+LAST_LINES, KEPT_LINES = 20, 400
+"""Lines that are told of a failure, and that are searched for its cause: torchrun ends with dozens of its own."""
 MEETING_SECONDS = 1800
 """How long machines wait for each other: one may still be fetching image and model when another is ready."""
 PARTED = ("DistNetworkError", "DistStoreError", "DistBackendError", "by peer", "Broken pipe", "NCCL", "Gloo", "gloo")
@@ -91,7 +92,7 @@ def trained_by_torchrun(  # noqa: PLR0917 - all that a training depends on
         text=True,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call
     ) as torchrun:
-        said = deque(_heard(torchrun, note), maxlen=LAST_LINES)
+        said = deque(_heard(torchrun, note), maxlen=KEPT_LINES)
     (workspace / JOB).unlink()
     if torchrun.returncode:
         raise _failure(workspace, nodes, f"{processes} training processes ended with {torchrun.returncode}", said)
@@ -125,8 +126,8 @@ def _failure(workspace: Path, nodes: Nodes, what: str, said: Sequence[str]) -> D
     if (workspace / FAILURE).exists():
         left = json.loads((workspace / FAILURE).read_text())
         return getattr(errors, left["kind"])(left["message"])  # type: ignore[no-any-return]
-    lines = "".join(said)
-    if nodes.count > 1 and any(word in lines for word in PARTED):
+    lines = "".join(list(said)[-LAST_LINES:])
+    if nodes.count > 1 and any(word in line for line in said for word in PARTED):
         return LostNodeError(
             f"{what} after the connection to another of the {nodes.count} nodes broke, or never came about; "
             f"the log of the other pods may tell why. The last lines they wrote:\n{lines}"

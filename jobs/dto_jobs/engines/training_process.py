@@ -1,6 +1,8 @@
 """One process of a training over several: `torchrun … -m dto_jobs.engines.training_process WORKSPACE`."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from dto_jobs.stages.training import Training
 def main(workspace: Path) -> int:
     """Train, and leave outcome or failure beside the checkpoints; return the exit code."""
     die_with_parent()
+    if os.getppid() == 1:
+        # The one that started it ended while this one was still being loaded: nobody would end it any more.
+        return signal.SIGTERM + 128
     rank = world_from_environment().rank
     job = json.loads((workspace / JOB).read_text())
     pairs = [Pair.model_validate(pair) for pair in job["pairs"]]

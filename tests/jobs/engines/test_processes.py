@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from dto_jobs.core.records import Pair
-from dto_jobs.engines.processes import check_asked, check_had, trained_by_torchrun
+from dto_jobs.engines.processes import _failure, check_asked, check_had, trained_by_torchrun
 from dto_jobs.engines.simpo import SimpoTrainer
-from dto_jobs.errors import InputError, StageFailedError
-from dto_jobs.settings import World
+from dto_jobs.errors import InputError, LostNodeError, StageFailedError
+from dto_jobs.settings import Nodes, World
 from dto_jobs.stages.training import Training
 
 pytestmark = pytest.mark.engines
@@ -154,16 +154,19 @@ def test_two_nodes_have_the_weights_of_one_process_and_the_first_has_the_model(a
     assert not list((tmp_path / "1").glob("model*"))
 
 
-def test_a_node_that_is_lost_is_what_the_other_says(tiny, tmp_path):
-    port, long = free_port(), SETTINGS.model_copy(update={"epochs": 5000.0})
-    first, second = (node(index, port, tiny, tmp_path / str(index), long) for index in (0, 1))
-    assert first.stdout.readline().startswith("step")
-    second.kill()
-    second.communicate()
-    _, error = first.communicate()
-    assert first.returncode
-    assert "LostNodeError" in error
-    assert "another of the 2 nodes" in error
+def test_a_node_that_misses_another_says_so_and_is_tried_again(tmp_path):
+    said = [
+        "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.7]\n",
+        *(["torchrun's own\n"] * 50),
+    ]
+    lost = _failure(tmp_path, Nodes(2, 0, "first:29400"), "1 training processes ended with 1", said)
+    assert isinstance(lost, LostNodeError)
+    assert lost.retry == "infrastructure"
+    assert "another of the 2 nodes" in str(lost)
+    assert type(_failure(tmp_path, Nodes(), "1 training processes ended with 1", said)) is StageFailedError
+    assert (
+        type(_failure(tmp_path, Nodes(2), "1 training processes ended with 1", ["KeyError: 'x'\n"])) is StageFailedError
+    )
 
 
 def ended(process):
