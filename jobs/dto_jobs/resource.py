@@ -70,7 +70,7 @@ class Artifacts(Settings):
     """Folder on this machine, relative to the run file."""
     policy: Literal["Retain", "DeleteIntermediates", "DeleteOnRunDeletion"] = "Retain"
     """What becomes of artifacts on a cluster: all stay; only the model, the results and the report stay once the run is
-    done; all go with the run. A run on one machine keeps all."""
+    done; all go with the run. A run on one machine keeps all, and this version of the operator takes `Retain` alone."""
 
 
 class Spec(Settings):

@@ -22,7 +22,6 @@ class Right:
 
 IN_NAMESPACES = (
     Right(GROUP, PLURAL, ("list", "watch"), "see runs"),
-    Right(GROUP, PLURAL, ("patch",), "hold a run until its artifacts are deleted, where its policy asks for that"),
     Right(GROUP, PLURAL, ("delete",), "delete a run whose ttlSecondsAfterFinished is over"),
     Right(GROUP, f"{PLURAL}/status", ("patch",), "say how a run stands"),
     Right("batch", "jobs", ("list", "watch"), "see the Jobs of runs"),
