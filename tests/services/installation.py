@@ -24,7 +24,8 @@ class Installation:
         self.cluster = cluster
         self.bucket = cluster.minio.bucket()
         cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests/crd.yaml"))
-        cluster.kubectl("wait", "--for=condition=Established", "crd/dtoruns.dto.run", f"--timeout={PATIENCE}")
+        # `kubectl wait` gives up on a resource that has no conditions yet.
+        cluster.plane.until(lambda: cluster.tried("get", "dtoruns", "-n", "default").returncode == 0)
         everything = list(yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text()))
         self._deployment = next(one for one in everything if one["kind"] == "Deployment")
         others = [one for one in everything if one["kind"] != "Deployment"]
