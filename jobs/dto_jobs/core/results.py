@@ -360,11 +360,15 @@ class Results(Settings):
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
     def within(self, limit: int = STATUS_BYTES) -> Self:
-        """Return the results in at most so many bytes: plain training figures, and as many slices as there is room for."""
+        """Return the results in at most so many bytes: plain training figures, and slices and sections as there is room for."""
         plain = {name: value for name, value in (self.training or {}).items() if isinstance(value, int | float | str)}
         fitting = self.model_copy(update={"training": plain or None})
         while fitting.evaluation and len(fitting.evaluation.slices) > 1 and len(fitting.to_json().encode()) > limit:
             fitting = fitting.model_copy(update={"evaluation": _without_last(fitting.evaluation)})
+        # A pod's last words are small: what the tuned model does is told before how it came to be.
+        for section in ("regimes", "training", "exits", "pairs", "rollout"):
+            if len(fitting.to_json().encode()) > limit:
+                fitting = fitting.model_copy(update={section: None})
         return fitting
 
 
