@@ -3,7 +3,7 @@
 import pytest
 from control_plane import ControlPlane, FakeNodes
 
-pytestmark = pytest.mark.services
+pytestmark = pytest.mark.cluster
 
 
 def test_a_job_that_asks_for_a_gpu_completes_on_a_node_that_pretends(

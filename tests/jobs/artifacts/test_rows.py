@@ -21,7 +21,7 @@ LINES = "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode()
         ("plain.jsonl", LINES),
         ("mark.jsonl", b"\xef\xbb\xbf" + LINES),
         ("blank.jsonl", b"\n" + LINES.replace(b"\n", b"\r\n\r\n") + b"\n \n"),
-        ("packed.jsonl.gz", gzip.compress(LINES)),
+        ("packed.jsonl.gz", gzip.compress(LINES, mtime=0)),
         ("packed.jsonl.zst", zstandard.compress(LINES)),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_broken_line_is_named_by_file_and_number(tmp_path, line, words):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("x.jsonl.gz", b"no gzip"), ("x.jsonl.gz", gzip.compress(LINES * 99)[:50]), ("x.jsonl.zst", b"no zstd")],
+    [("x.jsonl.gz", b"no gzip"), ("x.jsonl.gz", gzip.compress(LINES * 99, mtime=0)[:50]), ("x.jsonl.zst", b"no zstd")],
 )
 def test_a_damaged_packed_file_is_an_input_error(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
