@@ -87,9 +87,13 @@ def test_an_operator_that_is_killed_goes_on_where_it_was_and_starts_nothing_twic
 def test_a_suspended_run_gives_its_job_back_and_goes_on_later(ground, operators):
     operators(ground)
     ground.apply("paused", ANALYSIS)
-    ground.pod(ground.job("preflight"))
+    pod = ground.pod(ground.job("preflight"))
     ground.change("paused", {"spec": {"suspend": True}})
-    ground.until(lambda: ground.condition("paused", "Suspended") and not ground.jobs())
+    ground.until(lambda: not ground.jobs())
+    # Suspended is said when nothing of it works any more.
+    assert not ground.condition("paused", "Suspended")
+    ground.collect_garbage(pod)
+    ground.until(lambda: ground.condition("paused", "Suspended"))
     ground.change("paused", {"spec": {"suspend": False}})
     assert ground.job("preflight", attempt=2)
     row = ground.until(lambda: next(iter(ground.run("paused")["status"]["stages"]), None))

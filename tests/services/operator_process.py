@@ -208,6 +208,10 @@ class Ground:
         self.job_status(job, {"startTime": NOW, "active": 1})
         return name
 
+    def collect_garbage(self, pod: str) -> None:
+        """Take away a pod whose Job is gone, as the garbage collector and the kubelet do."""
+        self.ask("DELETE", self.path("/api/v1", "pods", pod), {"gracePeriodSeconds": 0})
+
     def ended(self, pod: str, message: str, code: int = 0) -> None:
         """Have a pod end with last words."""
         reason = "Completed" if code == 0 else "Error"
