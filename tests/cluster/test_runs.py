@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from installation import Installation
 from minio_service import ACCESS, SECRET
-from operator_process import OperatorProcess
+from operator_process import ROOT, OperatorProcess
+from service_process import missing
 
 from dto_jobs.artifacts.addresses import open_store
 from dto_jobs.artifacts.attempts import latest
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.cluster
 LITTLE = {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "3Gi"}}}
 # One thread computes the same bits here and there.
 ONE_THREAD = {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
+JOBS = Path(os.environ.get("DTO_JOBS_PYTHON", ROOT / "build/env-jobs-cpu/bin/python"))
 TIMES = {"seconds", "gpuSeconds"}
 
 
@@ -58,6 +60,15 @@ def without_times(results: Any) -> Any:
     if isinstance(results, dict):
         return {key: without_times(value) for key, value in results.items() if key not in TIMES and value is not None}
     return [without_times(one) for one in results] if isinstance(results, list) else results
+
+
+def parts_of(held: Any, whole: Any) -> bool:
+    """Tell whether all that a status holds is in the results: it has no room for every section and slice."""
+    if isinstance(held, dict):
+        return all(name == "leftOut" or parts_of(value, whole.get(name)) for name, value in held.items())
+    if isinstance(held, list):
+        return all(parts_of(one, other) for one, other in zip(held, whole, strict=False))
+    return held == whole
 
 
 @pytest.fixture
@@ -99,3 +110,24 @@ def test_a_run_goes_from_apply_to_complete_in_real_pods_with_the_results_of_dto_
     steps = [pod["metadata"]["labels"]["dto.run/step"] for pod in installation.pods("scripted")]
     assert sorted(steps) == sorted(["preflight", *("rollout", "exits") * 2, "endings", "pruning", "pairs", "results"])
     assert "forbidden" not in operator.log
+
+
+@pytest.mark.usefixtures("operator_pod")
+def test_a_small_model_is_trained_and_evaluated_by_an_operator_in_a_pod(
+    installation: Installation, bucket: str, tmp_path: Path
+) -> None:
+    if not JOBS.exists():
+        missing("cluster", f"{JOBS} is not there, to compare with")
+    spec = spec_of(
+        {"transformers": {"slots": 256}},
+        rollout={"samples": 2, "maxTokens": 300},
+        training={"epochs": 1, "saveSteps": 1},
+        evaluation={"benchmarks": ["builtin:graded-sums-test"], "limit": 24, "samples": 1, "maxTokens": 300},
+    )
+    installation.apply("trained", spec)
+    run = installation.wait("trained")
+    results, store = here(JOBS, spec, "trained", tmp_path)
+    held = run["status"]["results"]
+    assert {"evaluation", "cost", "gate"} <= set(held)
+    assert parts_of(without_times(held), without_times(results))
+    assert artifacts(bucket, run["metadata"]["uid"]) == artifacts(store, run["metadata"]["name"])

@@ -77,6 +77,14 @@ def test_a_status_holds_plain_training_figures_only() -> None:
     assert results.within().training == {"steps": 9, "loss": 1.5}
 
 
+def test_last_words_leave_out_how_a_model_came_to_be_before_what_it_does() -> None:
+    full = made_results(3).model_copy(update={"training": {f"figure{i}": i for i in range(400)}})
+    small = full.within(2500)
+    assert len(small.to_json().encode()) <= 2500
+    assert small.training is None
+    assert small.evaluation.overall == full.evaluation.overall
+
+
 def test_results_that_fit_are_left_alone() -> None:
     assert made_results(2).within() == made_results(2)
 
