@@ -70,7 +70,12 @@ def test_nothing_is_kept_of_a_run_that_is_gone():
 
 def test_what_nobody_reads_is_not_kept():
     sightings = Sightings()
-    template = {"spec": {"containers": [{"name": "dto", "image": "i", "env": ["much"]}], "volumes": ["more"]}}
+    template = {
+        "spec": {
+            "containers": [{"name": "dto", "image": "i", "args": ["preflight"], "env": ["much"]}],
+            "volumes": ["more"],
+        }
+    }
     sightings.notice("DTORun", held("r", 1))
     sightings.notice("Job", held("j", 1, "r", spec={"completions": 3, "template": template}))
     pod = held("p", 1, "r", spec={"containers": ["much"], "nodeName": "n"})
@@ -79,7 +84,7 @@ def test_what_nobody_reads_is_not_kept():
     sight = sightings.of("r")
     assert sight.jobs[0]["spec"] == {
         "completions": 3,
-        "template": {"spec": {"containers": [{"name": "dto", "image": "i"}]}},
+        "template": {"spec": {"containers": [{"name": "dto", "image": "i", "args": ["preflight"]}]}},
     }
     assert sight.pods[0]["spec"] == {"nodeName": "n"}
     assert sight.pods[0]["metadata"]["annotations"] == {"other": "kept"}

@@ -138,15 +138,16 @@ def node(index, port, tiny, folder, settings=SETTINGS):
     )
     one.stdin.write(json.dumps(job))
     one.stdin.close()
+    # Else `communicate` would write to it.
+    one.stdin = None
     return one
 
 
 def test_two_nodes_have_the_weights_of_one_process_and_the_first_has_the_model(alone, tiny, tmp_path):
     port = free_port()
     nodes = [node(index, port, tiny, tmp_path / str(index)) for index in (0, 1)]
-    said = [one.stdout.read() for one in nodes]
-    failed = [one.stderr.read() for one in nodes]
-    assert [one.wait() for one in nodes] == [0, 0], failed
+    said, failed = zip(*(one.communicate() for one in nodes), strict=True)
+    assert [one.returncode for one in nodes] == [0, 0], failed
     assert said[0].splitlines() == [*(f"step {step}" for step in range(1, 7)), f"model {tmp_path / '0/model'}"]
     assert said[1] == "model None\n"
     one, other = (load_file(folder / "model.safetensors") for folder in (alone.folder, tmp_path / "0/model"))
