@@ -24,7 +24,7 @@ help: ## List the targets
 init: $(DEV)/.ready $(JOBS)/.ready ## Make both environments (dev without torch, jobs with it)
 
 demo: $(JOBS)/.ready ## Run the whole pipeline on the embedded model: base against tuned, with a report
-	@echo "== demo: sampling, exits, endings, pruning, pairs, SimPO and evaluation of a tiny model; about 4 minutes"
+	@echo "== demo: sampling, exits, endings, pruning, pairs, SimPO and evaluation of a tiny model; 5 to 15 minutes"
 	$(JOBS)/dto run manifests/samples/demo.yaml --store build/demo
 
 demo-traces: $(JOBS)/.ready ## Analyse real R1 traces with a 135M continuation model (TRACES=file.jsonl to name others)
