@@ -73,7 +73,7 @@ cluster: $(DEV)/.ready $(JOBS)/.ready node-packages ## A real cluster of one nod
 
 engines: $(JOBS)/.ready ## Tests with real models: sampler, trainer, short pipelines
 	@echo "== tier engines"
-	$(JOBS)/$(PYTEST) -m engines
+	$(JOBS)/$(PYTEST) -m engines tests/jobs
 
 lint: $(DEV)/.ready ## Format, then check style, types and import contracts
 	$(DEV)/ruff format . && $(DEV)/ruff check --fix . && $(DEV)/mypy && $(DEV)/lint-imports
