@@ -5,7 +5,8 @@ from cluster import Cluster
 from images import compressed_bytes, image, settings
 from node import require
 
-pytestmark = pytest.mark.cluster
+# The first test of a machine waits until images of 6 GB are built and unpacked.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from service_process import missing
 from dto_jobs.artifacts.addresses import open_store
 from dto_jobs.artifacts.attempts import latest
 
-pytestmark = pytest.mark.cluster
+# The first test of a machine waits until images of 6 GB are built and unpacked.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 LITTLE = {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "3Gi"}}}
 # One thread computes the same bits here and there.
