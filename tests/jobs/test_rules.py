@@ -51,4 +51,4 @@ def test_a_broken_rule_says_what_to_do(fields, words):
     "fields", [{}, {"firstWay": None, "secondWay": 0}, {"restOfIt": {"high": 1}}, {"words": ["a", "b"]}]
 )
 def test_what_keeps_the_rules_is_taken(fields):
-    Group.model_validate(fields)
+    assert Group.model_validate(fields).model_dump(mode="json", by_alias=True, exclude_unset=True) == fields

@@ -149,6 +149,7 @@ def test_a_release_takes_up_the_resource_that_an_earlier_one_left(cluster, relea
 
 def test_the_resource_goes_with_the_release_if_it_is_not_to_be_kept(cluster, releases):
     releases.run("install", CHART, "--set=crds.keep=false")
+    assert cluster.admin.ask("GET", RESOURCE).code == 200
     releases.run("uninstall")
     cluster.until(lambda: cluster.admin.ask("GET", RESOURCE).code == 404)
 

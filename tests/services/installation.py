@@ -10,7 +10,7 @@ import pytest
 import yaml
 from cluster import Cluster
 from minio_service import ACCESS, SECRET
-from operator_process import ROOT, OperatorProcess
+from operator_process import ROOT, OperatorProcess, end
 
 NAMESPACE, ACCOUNT, STAGES = "dto", "dto-operator", "dto-operator-stages"
 KEYS = "bucket-keys"
@@ -140,10 +140,7 @@ def operator_process(installation: Installation, tmp_path: Path) -> Iterator[Cal
         return one
 
     yield start
-    for one in started:
-        if one.alive:
-            one.kill()
-        sys.stderr.write(one.log[-20_000:])
+    end(started)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +268,14 @@ def kubeconfig_by(server: ApiServer, url: str, path: Path) -> Path:
     return path
 
 
+def end(operators: Iterable[OperatorProcess]) -> None:
+    """End operators, and show the last of what they wrote to whoever looks for what went wrong."""
+    for one in operators:
+        if one.alive:
+            one.kill()
+        sys.stderr.write(one.log[-20_000:])
+
+
 @pytest.fixture
 def ground(runs: Runs) -> Ground:
     """A namespace on the shared API server."""
@@ -286,7 +294,4 @@ def operators(tmp_path: Path) -> Iterator[Callable[..., OperatorProcess]]:
         return one
 
     yield start
-    for one in started:
-        if one.alive:
-            one.kill()
-        sys.stderr.write(one.log[-20_000:])
+    end(started)

@@ -310,8 +310,10 @@ def other(bucket):
 
 def test_the_lease_of_a_killed_process_runs_out(bucket, holder):
     holder.kill()
-    with other(bucket).claim("runs/r"):
-        """It took no more than the time of the lease."""
+    store = other(bucket)
+    with store.claim("runs/r"):
+        store.write("runs/r/after", [b"the next one's"])
+    assert b"".join(store.read("runs/r/after")) == b"the next one's"
 
 
 def test_a_process_that_stood_still_learns_that_its_run_was_taken_over(bucket, holder):

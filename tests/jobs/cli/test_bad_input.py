@@ -3,13 +3,11 @@
 import errno
 import json
 import os
-import sys
 
 import pytest
 
 from dto_jobs.artifacts.attempts import latest
 from dto_jobs.artifacts.folder import FolderStore
-from dto_jobs.cli.app import main
 
 RUN = """
 apiVersion: dto.run/v1alpha1
@@ -25,23 +23,9 @@ CONFIG = {"model_type": "qwen2", "hidden_size": 64, "num_attention_heads": 2, "n
 
 
 @pytest.fixture
-def dto(capsys, monkeypatch, tmp_path):
-    """Runs the command in this process, in an empty folder; returns code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DTO_STORE", str(tmp_path / "store"))
+def dto(command, tmp_path):
+    """The command, with files beside it."""
     (tmp_path / "run.yaml").write_text(RUN)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["dto", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
     return command
 
 

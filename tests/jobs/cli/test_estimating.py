@@ -1,12 +1,10 @@
 """`dto plan --estimate`: what it says, what it rests on, and that it comes true."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from dto_jobs.cli.app import main
 from dto_jobs.cli.progress import amount
 
 SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
@@ -27,24 +25,10 @@ spec:
 
 
 @pytest.fixture
-def dto(capsys, monkeypatch, tmp_path):
-    """Runs the command in this process, in an empty folder; returns code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DTO_STORE", str(tmp_path / "store"))
+def dto(command, tmp_path):
+    """The command, with files beside it."""
     (tmp_path / "config.json").write_text(json.dumps(QWEN))
     (tmp_path / "run.yaml").write_text(RUN)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["dto", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err
-
     return command
 
 
