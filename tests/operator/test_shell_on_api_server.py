@@ -100,6 +100,22 @@ def test_a_suspended_run_gives_its_job_back_and_goes_on_later(ground, operators)
     assert row["attempts"].get("counted", 0) == 0
 
 
+def test_a_queued_job_is_started_and_preempted_by_its_queue_alone(ground, operators):
+    """Kueue itself cannot be built here: the test changes `spec.suspend` as it does."""
+    operators(ground)
+    ground.apply("queued", ANALYSIS | {"queueName": "team"})
+    job = ground.job("preflight")
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    path = ground.path("/apis/batch/v1", "jobs", job["metadata"]["name"])
+    ground.until(lambda: ground.run("queued").get("status", {}).get("phase") == "Queued")
+    for suspended, phase in ((False, "Running"), (True, "Queued"), (False, "Running")):
+        ground.ask("PATCH", path, {"spec": {"suspend": suspended}}, "application/merge-patch+json")
+        ground.until(lambda phase=phase: ground.run("queued")["status"]["phase"] == phase)
+        assert ground.ask("GET", path)["spec"]["suspend"] is suspended
+    row = ground.run("queued")["status"]["stages"][0]
+    assert (row["attempts"]["total"], row["attempts"]["counted"]) == (1, 0)
+
+
 def test_a_pod_that_fails_without_words_is_explained_by_its_exit(ground, operators):
     operators(ground)
     ground.apply("failing", ANALYSIS)
