@@ -95,6 +95,9 @@ manifests: $(DEV)/.ready ## Write the CRD, from the settings classes, and what i
 	$(DEV)/python -m dto_operator.rights charts/dto-operator/files/rights.yaml
 	manifests/render.sh "$$(tests/tools/build.sh helm)/helm"
 
+dashboards: $(DEV)/.ready ## Write the dashboards' JSON, for the chart and for `dto dashboard`
+	$(DEV)/python -m dto_operator.dashboards charts/dto-operator/files/dashboards jobs/dto_jobs/dashboard/definitions
+
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
 
@@ -114,4 +117,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: browser cluster node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean

@@ -87,6 +87,13 @@ class LostNodeError(DtoError):
     retry = "infrastructure"
 
 
+class PrometheusError(DtoError):
+    """A Prometheus gives no answers that can be used: it is out of reach, is something else, or refuses a query."""
+
+    exit_code = 11
+    retry = "infrastructure"
+
+
 class InterruptedRunError(DtoError):
     """A person stopped the run; what was committed stays."""
 

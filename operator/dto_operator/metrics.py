@@ -10,7 +10,7 @@ Two kinds of counters, so that neither jumps and `rate()` stays true:
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from dto_jobs.core.results import ModelFigures, Results
 from dto_jobs.metrics import FLOPS, GPU_SECONDS, TOKENS, Metric, Sample
+from dto_jobs.pipeline import StageName
+from dto_operator import names
 from dto_operator.sightings import Sightings
 from dto_operator.status import Attempts, StageStatus, Status
 from dto_operator.stored_run import status_of
@@ -88,8 +90,12 @@ TOKEN_KINDS = {
     "trained": "trained",
 }
 """Kinds of tokens, by their name among a stage's figures."""
+FLOPS_PARTS = ("denseFlops", "attentionFlops")
+"""What FLOPs are made of, by their names among a stage's figures."""
 PHASES = ("Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed")
 ENDED = frozenset({"Succeeded", "Failed"})
+RESULTS = ("succeeded", "failed")
+STEP_NAMES = (names.PREFLIGHT, *get_args(StageName), names.RESULTS)
 LONG = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400, 259_200)
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -107,6 +113,22 @@ class OperatorMetrics:
         self._queued = self._histogram(QUEUED, LONG)
         self._handoff = self._histogram(HANDOFF, SHORT)
         self._reconcile_seconds = self._histogram(RECONCILE_SECONDS, SHORT)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Show every counter from 0 on: `increase()` does not see what a series had when it came to be."""
+        for outcome in ("done", "failed", "not_leading"):
+            self._reconciled.labels(outcome)
+        for result in RESULTS:
+            self._completed.labels(result)
+        for stage in STEP_NAMES:
+            self._queued.labels(stage)
+            for result in RESULTS:
+                self._duration.labels(stage, result)
+            for cause in ("first", "application", "infrastructure"):
+                self._attempts.labels(stage, cause)
+            for found in ("hit", "miss"):
+                self._cache.labels(stage, found)
 
     def reconciled(self, outcome: str, seconds: float) -> None:
         """Count a look at a run."""
@@ -218,9 +240,11 @@ def _spent(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
     for figure, kind in TOKEN_KINDS.items():
         if figure in stage.figures:
             yield RUN_TOKENS, (*run, stage.name, kind), stage.figures[figure]
-    for figure, metric in (("flops", RUN_FLOPS), ("gpuSeconds", RUN_GPU_SECONDS)):
-        if figure in stage.figures:
-            yield metric, (*run, stage.name), stage.figures[figure]
+    for metric, parts in ((RUN_FLOPS, FLOPS_PARTS), (RUN_GPU_SECONDS, ("gpuSeconds",))):
+        # A pod's last words leave out what is nothing.
+        told = [stage.figures[part] for part in parts if part in stage.figures]
+        if told:
+            yield metric, (*run, stage.name), sum(told)
 
 
 def _found(run: tuple[str, str], results: Results) -> Iterator[Sample]:

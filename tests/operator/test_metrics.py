@@ -7,6 +7,8 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
+from dto_jobs import stage_process
+from dto_jobs.core.cost import Spend
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import EvaluationResults, GateResults, ModelFigures, Results, Slice
 from dto_operator.metrics import OPERATOR_METRICS, OperatorMetrics, RunSamples, Samples
@@ -51,6 +53,19 @@ def test_a_run_that_ends_is_counted_once():
     metrics.moved(running, ended)
     metrics.moved(ended, ended.model_copy(update={"observed_generation": 2}))
     assert shown(metrics)['dto_runs_completed_total{result="succeeded"}'] == 1
+
+
+def test_counters_begin_at_0_before_anything_happened_so_that_increases_are_seen():
+    found = shown(OperatorMetrics())
+    for series in (
+        'dto_runs_completed_total{result="failed"}',
+        'dto_stage_attempts_total{cause="infrastructure",stage="training"}',
+        'dto_stage_cache_total{outcome="hit",stage="rollout"}',
+        'dto_stage_duration_seconds_count{result="succeeded",stage="results"}',
+        'dto_stage_queue_seconds_count{stage="evaluation"}',
+        'dto_operator_reconciles_total{outcome="failed"}',
+    ):
+        assert found[series] == 0
 
 
 def test_a_stage_is_timed_from_being_ready_to_its_start_and_from_there_to_its_end():
@@ -126,7 +141,10 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
         attention_change=-0.5,
     )
     results = Results(evaluation=EvaluationResults(slices=(whole,)), gate=GateResults(accepted=True, checks=()))
-    spent = {"generated": 7.0, "promptComputed": 3.0, "flops": 1e9, "gpuSeconds": 2.0}
+    # As a pod's last words tell it.
+    spent = stage_process.figures(
+        Spend(generated=7, prompt_computed=3, dense_flops=1e9, attention_flops=1e8, gpu_seconds=2)
+    )
     status = Status(phase="Succeeded", stages=(row("exits", "Succeeded", 1, figures=spent),), results=results)
     sightings, metrics = Sightings(), OperatorMetrics()
     metrics.registry.register(Samples(RunSamples(sightings)))
@@ -135,7 +153,7 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
     found = shown(metrics)
     assert found['dto_runs{phase="Succeeded"}'] == 1
     assert found['dto_tokens_total{kind="generated",namespace="ns",run="run-a",stage="exits"}'] == 7
-    assert found['dto_flops_total{namespace="ns",run="run-a",stage="exits"}'] == 1e9
+    assert found['dto_flops_total{namespace="ns",run="run-a",stage="exits"}'] == 1.1e9
     assert found['dto_eval_accuracy_ratio{benchmark="all",namespace="ns",run="run-a",variant="tuned"}'] == 0.625
     assert found['dto_eval_response_tokens{benchmark="all",namespace="ns",run="run-a",variant="base"}'] == 100
     assert found['dto_gate_passed{namespace="ns",run="run-a"}'] == 1

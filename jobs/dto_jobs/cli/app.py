@@ -249,6 +249,30 @@ def report(
 
 
 @app.command()
+def dashboard(
+    prometheus: Annotated[str, typer.Option("--prometheus", help="Address of a Prometheus.", metavar="URL")],
+    output: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("dashboard.html"),
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dashboard", help="savings, runs or operator; may be repeated. Default: all three.", metavar="NAME"
+        ),
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.01, help="How much time is shown, up to now.")] = 24.0,
+    run: Annotated[str | None, typer.Option("--run", help="Show one run. Default: all.", metavar="RUN")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", help="Show one namespace's runs. Default: all.", metavar="NAMESPACE")
+    ] = None,
+) -> None:
+    """Write the dashboards that Grafana gets as one HTML page that needs no network."""
+    from dto_jobs.cli.monitoring import write_dashboards  # noqa: PLC0415 - keeps `dto --help` quick
+
+    chosen = {name: value for name, value in (("run", run), ("namespace", namespace)) if value}
+    write_dashboards(prometheus, names or (), hours, chosen, output)
+    out.print(f"dashboard: {output}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def inspect(
     name: Annotated[str, typer.Argument(help="Name of the run.", metavar="RUN")],
     problem: Annotated[

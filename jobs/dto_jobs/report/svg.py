@@ -46,6 +46,12 @@ def path(points: Sequence[tuple[float, float]], style: str) -> Markup:
     return Markup('<polyline points="{}" class="{}"/>').format(text, style)
 
 
+def polygon(points: Sequence[tuple[float, float]], style: str) -> Markup:
+    """Return a filled area between points."""
+    text = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    return Markup('<polygon points="{}" class="{}"/>').format(text, style)
+
+
 def dot(x: float, y: float, radius: float, style: str, title: str = "") -> Markup:
     """Return a filled circle; the title shows when pointed at."""
     note = Markup("<title>{}</title>").format(title) if title else Markup("")

@@ -1,0 +1,1 @@
+"""Grafana's dashboards for people without Grafana: the same panels, from the same queries, as one HTML page."""

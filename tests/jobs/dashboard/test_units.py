@@ -1,0 +1,38 @@
+"""How values are written."""
+
+import pytest
+
+from dto_jobs.dashboard.units import written
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "decimals", "text"),
+    [
+        (0.4198, "percentunit", 1, "42.0 %"),
+        (-0.05, "percentunit", 0, "−5 %"),
+        (34269.0, "short", 1, "34.3 k"),
+        (12.345, "short", 1, "12.3"),
+        (0.0, "short", None, "0"),
+        (0.00002, "short", None, "2.0e−05"),
+        (7.57e12, "si:FLOP", None, "7.57 TFLOP"),
+        (9.22, "suffix: points", 1, "9.2 points"),
+        (0.0125, "s", None, "12.5 ms"),
+        (0.0, "s", None, "0 s"),
+        (90.0, "s", None, "90 s"),
+        (600.0, "s", None, "10 min"),
+        (7200.0, "s", None, "2 h"),
+        (604_800.0, "s", None, "7 days"),
+        (1.5, "h", None, "1.5 h"),
+        (3.0, "reqps", None, "3 req/s"),
+        (5e-7, "sci", None, "5.00e−07"),
+        (1.0, "bool_yes_no", None, "yes"),
+        (0.0, "bool_yes_no", None, "no"),
+    ],
+)
+def test_values_are_written_as_people_read_them(value, unit, decimals, text):
+    assert written(value, unit, decimals).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_a_unit_that_is_not_known_is_not_guessed():
+    with pytest.raises(KeyError):
+        written(1.0, "furlongs")
