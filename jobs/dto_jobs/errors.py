@@ -90,7 +90,7 @@ class LostNodeError(DtoError):
 class PrometheusError(DtoError):
     """A Prometheus gives no answers that can be used: it is out of reach, is something else, or refuses a query."""
 
-    exit_code = 11
+    exit_code = 8
     retry = "infrastructure"
 
 
