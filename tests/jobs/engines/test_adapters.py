@@ -1,6 +1,5 @@
 """Adapters: what is saved apart and merged, with frozen weights in 4 bits too, and what a machine without the library is told."""
 
-import importlib.util
 import json
 
 import pytest
@@ -68,9 +67,6 @@ def test_only_the_modules_named_get_adapters(tiny, tmp_path):
     check_merged(tiny, folder)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed (extra qlora)"
-)
 def test_frozen_weights_in_4_bits_train_an_adapter_that_merges_into_whole_ones(tiny, tmp_path):
     folder = trained(tiny, tmp_path, Lora(rank=4, quantize="4bit"))
     check_merged(tiny, folder)
