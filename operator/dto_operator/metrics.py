@@ -40,6 +40,13 @@ RESPONSE_TOKENS = Metric("dto_eval_response_tokens", "gauge", EVALUATED, "Mean t
 RESPONSE_FLOPS = Metric("dto_eval_flops", "gauge", EVALUATED, "Mean floating-point operations of an answer.")
 BREAK_EVEN = Metric("dto_breakeven_answers", "gauge", OF_RUN, "Answers after which the run has paid for itself.")
 GATE = Metric("dto_gate_passed", "gauge", OF_RUN, "1: the gate accepts the tuned model; 0: it does not.")
+VERDICTS = Metric(
+    "dto_judge_verdicts_total",
+    "counter",
+    (*OF_RUN, "outcome"),
+    "Patterns judged, by verdict: `keep`, `drop`, or why there is none: `missing`, `unreadable`, `unknown_id`, "
+    "`contradictory`, `too_long`.",
+)
 
 COMPLETED = Metric("dto_runs_completed_total", "counter", ("result",), "Runs that ended: `succeeded`, `failed`.")
 DURATION = Metric(
@@ -77,7 +84,7 @@ BUILD = Metric("dto_operator_build_info", "gauge", ("version",), "1: the version
 
 OPERATOR_METRICS = (
     RUNS, COMPLETED, DURATION, QUEUED, HANDOFF, ATTEMPTS, CACHE, RUN_TOKENS, RUN_FLOPS, RUN_GPU_SECONDS, ACCURACY,
-    RESPONSE_TOKENS, RESPONSE_FLOPS, BREAK_EVEN, GATE, RECONCILED, RECONCILE_SECONDS, DEPTH, AGE, WATCH_AGE, LAG, REQUESTS,
+    RESPONSE_TOKENS, RESPONSE_FLOPS, BREAK_EVEN, GATE, VERDICTS, RECONCILED, RECONCILE_SECONDS, DEPTH, AGE, WATCH_AGE, LAG, REQUESTS,
     LEADER, BUILD,
 )  # fmt: skip
 """All that the operator shows."""
@@ -92,6 +99,8 @@ TOKEN_KINDS = {
 """Kinds of tokens, by their name among a stage's figures."""
 FLOPS_PARTS = ("denseFlops", "attentionFlops")
 """What FLOPs are made of, by their names among a stage's figures."""
+OUTCOMES = frozenset({"keep", "drop", "missing", "unreadable", "unknown_id", "contradictory", "too_long"})
+"""What may become of a pattern that a judge is asked about."""
 PHASES = ("Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed")
 ENDED = frozenset({"Succeeded", "Failed"})
 RESULTS = ("succeeded", "failed")
@@ -232,6 +241,7 @@ def _samples_of(metadata: dict[str, Any], status: Status) -> Iterator[Sample]:
     run = (str(metadata["namespace"]), str(metadata["name"]))
     for stage in status.stages:
         yield from _spent(run, stage)
+        yield from _judged(run, stage)
     if status.results is not None:
         yield from _found(run, status.results)
 
@@ -245,6 +255,15 @@ def _spent(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
         told = [stage.figures[part] for part in parts if part in stage.figures]
         if told:
             yield metric, (*run, stage.name), sum(told)
+
+
+def _judged(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
+    """Yield the verdicts that a judge gave, and by cause those that it did not; see `stages/pruning.py`."""
+    said = {name.removeprefix("verdicts_"): amount for name, amount in stage.counts.items() if "verdicts" in name}
+    if "verdicts" in said:
+        said["keep"] = said.pop("verdicts") - said.get("drop", 0)
+    for outcome in OUTCOMES & said.keys():
+        yield VERDICTS, (*run, outcome), said[outcome]
 
 
 def _found(run: tuple[str, str], results: Results) -> Iterator[Sample]:

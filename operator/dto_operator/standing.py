@@ -86,6 +86,7 @@ def done(row: StageStatus, tried: Attempt, became: Done, observed: Observed, now
             "progress": Progress(done=inputs, total=inputs) if inputs else None,
             "artifact": _artifact(words),
             "figures": _figures(row, pods),
+            "counts": dict(list(words.counts.items())[:MOST_FIGURES]),
             "reason": None,
             "message": None,
         }

@@ -117,6 +117,8 @@ class StageStatus(StatusPart):
     """What it made."""
     figures: dict[str, float] = Field(default={}, max_length=32)
     """Spent on it by all attempts: tokens by kind, FLOPs, engine and GPU seconds."""
+    counts: dict[str, int] = Field(default={}, max_length=32)
+    """What its artifact counts by kind, such as a judge's verdicts."""
     reason: str | None = Field(default=None, max_length=128)
     """Why it stands so, in one word."""
     message: str | None = Field(default=None, max_length=MESSAGE_BYTES)

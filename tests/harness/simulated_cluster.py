@@ -313,7 +313,8 @@ class Cluster:
         if ready >= shards:
             self.made.add(step)
         note = ReceiptNote(artifact=f"runs/{UID}/{step}", digest="c" * 64, records=8, bytes=100, parts=1)
-        return said(receipt=note if ready >= shards else None, inputs=8, inputs_done=8, figures={"generated": 10.0})
+        whole = {"receipt": note, "counts": {"kept": 8}} if ready >= shards else {}
+        return said(**whole, inputs=8, inputs_done=8, figures={"generated": 10.0})
 
     def _plan(self, rerun_from: list[str]) -> None:
         self.made.add(names.PREFLIGHT)

@@ -225,6 +225,13 @@ def test_what_all_attempts_spent_is_added_up_once():
     assert scene.row("rollout").figures == {"generated": 25.0}
 
 
+def test_what_an_artifact_counts_is_told_by_whoever_found_it_whole():
+    scene = Scene({"stages": {"rollout": {"job": {"shards": 2}}}})
+    scene.make("preflight", "rollout")
+    assert scene.row("preflight").counts == {}
+    assert scene.row("rollout").counts == {"kept": 8}
+
+
 def test_a_status_that_was_lost_is_told_anew_from_what_is_there():
     scene = Scene()
     scene.make("preflight", "rollout")

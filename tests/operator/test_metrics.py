@@ -161,6 +161,22 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
     assert set(shown(metrics)) == empty
 
 
+def test_a_judge_s_verdicts_are_told_by_what_they_say_and_by_why_there_are_none():
+    counts = {"verdicts": 10, "verdicts_drop": 4, "verdicts_missing": 2, "verdicts_remembered": 9, "checks": 7}
+    sightings, metrics = Sightings(), OperatorMetrics()
+    metrics.registry.register(Samples(RunSamples(sightings)))
+    stages = (
+        row("pruning", "Succeeded", 1, counts=counts),
+        row("pairs", "Succeeded", 1, counts={"pairs_compressed": 3}),
+    )
+    sightings.notice("DTORun", held("a", Status(phase="Running", stages=stages)))
+    found = {key: value for key, value in shown(metrics).items() if key.startswith("dto_judge")}
+    assert found == {
+        f'dto_judge_verdicts_total{{namespace="ns",outcome="{outcome}",run="run-a"}}': amount
+        for outcome, amount in (("keep", 6), ("drop", 4), ("missing", 2))
+    }
+
+
 def test_five_thousand_runs_leave_no_series_behind():
     sightings, metrics = Sightings(), OperatorMetrics()
     metrics.registry.register(Samples(RunSamples(sightings)))

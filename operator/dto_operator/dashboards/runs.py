@@ -16,7 +16,7 @@ from dto_operator.dashboards.queries import (
     sum_of,
     total,
 )
-from dto_operator.metrics import ATTEMPTS, CACHE, COMPLETED, DURATION, QUEUED, RUN_TOKENS, RUNS
+from dto_operator.metrics import ATTEMPTS, CACHE, COMPLETED, DURATION, QUEUED, RUN_TOKENS, RUNS, VERDICTS
 
 POD = "{{pod}}"
 AT_WORK, WAITING, NOT_FIRST = 'phase="Running"', 'phase=~"Pending|Queued"', 'cause!="first"'
@@ -28,7 +28,7 @@ def runs() -> Dashboard:
     made = with_runs(framed("runs", "Runs", purpose, 24))
     with_row(made, "Runs", _phases())
     with_row(made, "Stages of all runs, in the time shown", _stages())
-    with_row(made, "Tokens", _tokens())
+    with_row(made, "Tokens and verdicts", _tokens())
     with_row(made, "At work now", _pods())
     return with_row(made, "Training now", _training())
 
@@ -84,8 +84,11 @@ def _tokens() -> Panels:
              [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'stage')} > 0)", "{{stage}}")], "short"),
         bars("Tokens by kind", "`prompt_cached` are those that were not computed again; `judge` are the judge's.",
              [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'kind')} > 0)", "{{kind}}")], "short"),
+        bars("Judge's verdicts", "Patterns that the pruning's judge was asked about: to `keep` or `drop`, or why it gave "
+             "no verdict. Empty where no run has a judge.",
+             [Query(f"sort_desc({total(of_runs(VERDICTS), 'outcome')} > 0)", "{{outcome}}")], "short"),
         lines("Tokens so far", "All tokens of the chosen runs, by stage, as they grew.",
-              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True),
+              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True).span(24),
     ]  # fmt: skip
 
 
