@@ -87,6 +87,7 @@ variants: $(JOBS)/.ready ## Compare ways to train on the demo's traces, five see
 docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_jobs.cli.reference .
 	$(DEV)/python -m dto_operator.api_reference docs/api.md
+	$(DEV)/python -m dto_operator.plugin.reference docs/kubectl-dto.md
 	$(DEV)/python -m dto_operator.metrics_reference docs/operator-metrics.md
 	$(DEV)/python -m dto_operator.values_reference charts/dto-operator/values.yaml docs/values.md
 

@@ -1,7 +1,5 @@
 """Generated pages: the command line and the run file, described from their one source. `make docs` writes them."""
 
-import os
-import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -11,6 +9,7 @@ from pydantic import BaseModel
 from dto_jobs import errors
 from dto_jobs.causes import UnexpectedError
 from dto_jobs.cli.app import app
+from dto_jobs.cli.command_help import commands_help
 from dto_jobs.cli.field_table import HEAD, escaped, rules, table, type_in_words
 from dto_jobs.metrics import STAGE_METRICS, metrics_table
 from dto_jobs.resource import DTORun
@@ -20,20 +19,9 @@ from dto_jobs.termination import ReceiptNote, Termination
 
 def cli_page() -> str:
     """Return the command line's page: every command's help, and the exit codes."""
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    sections = [f"## dto {name}\n\n```text\n{_help(name)}\n```\n" for name in names]
     completion = "`dto --install-completion` sets up completion for your shell.\n"
-    return (
-        HEAD + "# The command line\n\n" + completion + "\n" + "\n".join(sections) + "\n## Exit codes\n\n" + exit_codes()
-    )
-
-
-def _help(command: str) -> str:
-    """Return a command's help as anyone sees it in a terminal of 100 columns."""
-    words = [sys.executable, "-m", "dto_jobs", command, "--help"]
-    plain = {**os.environ, "TERMINAL_WIDTH": "100", "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-    text = subprocess.run(words, check=True, capture_output=True, text=True, env=plain).stdout  # noqa: S603 - ourselves
-    return "\n".join(line.rstrip() for line in text.replace("python -m dto_jobs", "dto").strip("\n").splitlines())
+    helps = commands_help(app, "dto_jobs", "dto")
+    return HEAD + "# The command line\n\n" + completion + "\n" + helps + "\n## Exit codes\n\n" + exit_codes()
 
 
 def exit_codes() -> str:
