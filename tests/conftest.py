@@ -14,4 +14,5 @@ pytest_plugins = [
     "stored_runs",
     "operator_process",
     "installation",
+    "prometheus",
 ]

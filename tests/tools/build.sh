@@ -20,6 +20,11 @@ flags() { # MODULE: what the linker is told
   done
 }
 
+tags() { # MODULE: what is left out
+  # Prometheus without the ways to find targets in every cloud; static targets stay. Its pages are left out by default.
+  [ "$1" != prometheus ] || printf remove_all_sd
+}
+
 built() { # TOOL or MODULE/TOOL: its folder, built first where it is not there
   local module=${1%%/*} name=${1//\//-} package=tool key folder
   [ "$module" = "$1" ] || package=$(sed -nE "s#^(tool )?[[:space:]]*([^[:space:]]+/${1#*/})\$#\2#p" "$here/$module/go.mod")
@@ -31,7 +36,7 @@ built() { # TOOL or MODULE/TOOL: its folder, built first where it is not there
   if [ ! -e "$folder" ]; then
     echo "== building $1 (once; kept in $folder)" >&2
     rm -rf "$folder.part"
-    (cd "$here/$module" && CGO_ENABLED=0 GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -ldflags "$(flags "$module")" -o "$folder.part/" "$package") >&2
+    (cd "$here/$module" && CGO_ENABLED=0 GOFLAGS=-mod=readonly nice go build -trimpath -buildvcs=false -tags "$(tags "$module")" -ldflags "$(flags "$module")" -o "$folder.part/" "$package") >&2
     mv "$folder.part" "$folder"
   fi
   flock -u 9
