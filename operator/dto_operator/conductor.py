@@ -15,6 +15,7 @@ from dto_operator.job_manifest import manifests
 from dto_operator.metrics import OperatorMetrics
 from dto_operator.observation import Amount, Observed, observe
 from dto_operator.orders import DeleteRun, Order, Remove, Say, Start
+from dto_operator.pod_losses import PodLosses
 from dto_operator.settings import OperatorSettings
 from dto_operator.sightings import Held, Sight, Sightings
 from dto_operator.status import Status
@@ -52,6 +53,7 @@ class Conductor:
         self._progress_written: dict[str, float] = {}
         self._succeeded: dict[str, float] = {}
         self._tails: dict[str, str] = {}
+        self._losses = PodLosses(tools.metrics.pod_lost, datetime.now(tz=UTC))
 
     def work(self, may_write: Callable[[], bool]) -> None:
         """Work until the queue is closed; what comes while nothing may be written is looked at when it may be again."""
@@ -78,6 +80,8 @@ class Conductor:
     def noticed(self, kind: str, held: Held, *, gone: bool = False) -> None:
         """Take note of an object, and have its run looked at if that is news."""
         uid = held["metadata"]["uid"]
+        if kind == "Pod":
+            self._losses.noticed(held)
         run = self._sightings.forget(kind, uid) if gone else self._sightings.notice(kind, held)
         if run is None:
             return

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from dto_jobs.metrics import Sample
-from dto_operator.metrics import AGE, BUILD, DEPTH, LAG, LEADER, REQUESTS, WATCH_AGE
+from dto_operator.metrics import AGE, BUILD, DEPTH, LAG, LEADER, REQUESTS, WATCH_AGE, WATCH_ALLOWED
 
 SLOW_QUEUE_SECONDS = 300.0
 SLOW_LOOP_SECONDS = 30.0
@@ -50,17 +50,21 @@ class Health:
         return {watch: self.clock() - self._watches.get(watch, self._began) for watch in self.watched}
 
     @property
+    def watch_allowed(self) -> float:
+        """For how long a watch may go without being renewed."""
+        return 2 * self.watch_seconds + SPARE_SECONDS
+
+    @property
     def lag(self) -> float:
         """For how long the loop has not turned."""
         return self.clock() - (self._turned if self._turned is not None else self._began)
 
     def troubles(self) -> list[str]:
         """Return what is wrong, in words; nothing where the operator is well."""
-        allowed = 2 * self.watch_seconds + SPARE_SECONDS
         silent = [
             f"the watch of {watch} was not renewed for {age:.0f} s"
             for watch, age in self.watch_ages().items()
-            if age > allowed
+            if age > self.watch_allowed
         ]
         slow = [] if self.lag <= SLOW_LOOP_SECONDS else [f"the loop did not turn for {self.lag:.0f} s"]
         # Who does not lead lets the queue lie.
@@ -82,6 +86,7 @@ def operator_samples(
     yield DEPTH, (), depth()
     yield AGE, (), health.queue_age()
     yield LAG, (), health.lag
+    yield WATCH_ALLOWED, (), health.watch_allowed
     for watch, age in health.watch_ages().items():
         yield WATCH_AGE, (watch,), age
     for labels, amount in requests().items():

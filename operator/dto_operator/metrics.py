@@ -1,4 +1,4 @@
-"""The metrics of the operator: the one place that names them. `docs/metrics.md` is generated from here (platform.md).
+"""The metrics of the operator: the one place that names them. `docs/operator-metrics.md` is generated from here (platform.md).
 
 Two kinds of counters, so that neither jumps and `rate()` stays true:
 
@@ -10,23 +10,43 @@ Two kinds of counters, so that neither jumps and `rate()` stays true:
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, get_args
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from dto_jobs.core.results import ModelFigures, Results
 from dto_jobs.metrics import FLOPS, GPU_SECONDS, TOKENS, Metric, Sample
 from dto_jobs.pipeline import StageName
 from dto_operator import names
-from dto_operator.sightings import Sightings
+from dto_operator.pod_failures import DISRUPTED
 from dto_operator.status import Attempts, StageStatus, Status
-from dto_operator.stored_run import status_of
 
 OF_RUN = ("namespace", "run")
 RUNS = Metric("dto_runs", "gauge", ("phase",), "Runs that exist, by phase.")
+RUN_INFO = Metric(
+    "dto_run_info",
+    "gauge",
+    (*OF_RUN, "phase", "stage", "reason"),
+    "1: how a run stands; `stage` is the one at work or the last one, `reason` why it stands so, if anything is to be said.",
+)
+RUN_CHANGED = Metric(
+    "dto_run_changed_timestamp_seconds",
+    "gauge",
+    OF_RUN,
+    "When the run's status last changed: a stage, an attempt, its progress or its message.",
+)
+FAILED_ATTEMPTS = Metric(
+    "dto_run_failed_attempts",
+    "gauge",
+    (*OF_RUN, "stage", "budget"),
+    "Attempts of a stage that failed, by the budget charged (`application`, `infrastructure`); absent where none did.",
+)
+BUDGET = Metric(
+    "dto_run_budget_gpu_seconds", "gauge", OF_RUN, "GPU time that the run may take: `spec.budget.gpuHours`, in seconds."
+)
+ARTIFACT = Metric("dto_artifact_bytes", "gauge", (*OF_RUN, "stage"), "Size of a stage's artifact.")
 RUN_TOKENS = Metric(
     TOKENS.name, "counter", (*OF_RUN, *TOKENS.labels), "Tokens that the run's stages have spent, by kind."
 )
@@ -38,6 +58,12 @@ ACCURACY = Metric(
 )
 RESPONSE_TOKENS = Metric("dto_eval_response_tokens", "gauge", EVALUATED, "Mean tokens of an answer.")
 RESPONSE_FLOPS = Metric("dto_eval_flops", "gauge", EVALUATED, "Mean floating-point operations of an answer.")
+SAVED_FLOPS = Metric(
+    "dto_saved_flops_per_answer",
+    "gauge",
+    OF_RUN,
+    "Floating-point operations that an answer of the tuned model saves; below 0 where it takes more.",
+)
 BREAK_EVEN = Metric("dto_breakeven_answers", "gauge", OF_RUN, "Answers after which the run has paid for itself.")
 GATE = Metric("dto_gate_passed", "gauge", OF_RUN, "1: the gate accepts the tuned model; 0: it does not.")
 VERDICTS = Metric(
@@ -64,6 +90,18 @@ ATTEMPTS = Metric(
     ("stage", "cause"),
     "Stages begun (cause `first`) and attempts that failed, by the budget charged (`application`, `infrastructure`).",
 )
+FAILURES = Metric(
+    "dto_stage_failures_total",
+    "counter",
+    ("stage", "reason"),
+    "Attempts that failed, by what was found to be the reason; `Other` for reasons beyond the first 64.",
+)
+PODS_LOST = Metric(
+    "dto_pods_lost_total",
+    "counter",
+    ("reason",),
+    "Pods of runs that the machines took away, by Kubernetes' reason (`PreemptionByScheduler`, `EvictionByEvictionAPI` …).",
+)
 CACHE = Metric("dto_stage_cache_total", "counter", ("stage", "outcome"), "Stages looked up; outcome: `hit`, `miss`.")
 
 RECONCILED = Metric(
@@ -75,6 +113,9 @@ RECONCILE_SECONDS = Metric(
 DEPTH = Metric("dto_operator_queue_depth", "gauge", (), "Runs that wait to be looked at.")
 AGE = Metric("dto_operator_queue_age_seconds", "gauge", (), "How long the one has waited that waits longest.")
 WATCH_AGE = Metric("dto_operator_watch_age_seconds", "gauge", ("watch",), "Since a watch was begun or renewed.")
+WATCH_ALLOWED = Metric(
+    "dto_operator_watch_allowed_seconds", "gauge", (), "A watch that was not renewed for longer is silent."
+)
 LAG = Metric("dto_operator_loop_lag_seconds", "gauge", (), "Since the loop that hears the watches last turned.")
 REQUESTS = Metric(
     "dto_operator_api_requests_total", "counter", ("verb", "code"), "Requests to the API server; code 0: no answer."
@@ -83,8 +124,9 @@ LEADER = Metric("dto_operator_leader", "gauge", (), "1: this replica works; 0: i
 BUILD = Metric("dto_operator_build_info", "gauge", ("version",), "1: the version at work.")
 
 OPERATOR_METRICS = (
-    RUNS, COMPLETED, DURATION, QUEUED, HANDOFF, ATTEMPTS, CACHE, RUN_TOKENS, RUN_FLOPS, RUN_GPU_SECONDS, ACCURACY,
-    RESPONSE_TOKENS, RESPONSE_FLOPS, BREAK_EVEN, GATE, VERDICTS, RECONCILED, RECONCILE_SECONDS, DEPTH, AGE, WATCH_AGE, LAG, REQUESTS,
+    RUNS, RUN_INFO, RUN_CHANGED, COMPLETED, DURATION, QUEUED, HANDOFF, ATTEMPTS, FAILURES, FAILED_ATTEMPTS, PODS_LOST, CACHE,
+    RUN_TOKENS, RUN_FLOPS, RUN_GPU_SECONDS, BUDGET, ARTIFACT, ACCURACY, RESPONSE_TOKENS, RESPONSE_FLOPS, SAVED_FLOPS,
+    BREAK_EVEN, GATE, VERDICTS, RECONCILED, RECONCILE_SECONDS, DEPTH, AGE, WATCH_AGE, WATCH_ALLOWED, LAG, REQUESTS,
     LEADER, BUILD,
 )  # fmt: skip
 """All that the operator shows."""
@@ -105,6 +147,9 @@ PHASES = ("Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed")
 ENDED = frozenset({"Succeeded", "Failed"})
 RESULTS = ("succeeded", "failed")
 STEP_NAMES = (names.PREFLIGHT, *get_args(StageName), names.RESULTS)
+STORE_REASONS = ("ArtifactDamaged", "BucketDenied", "StoreFailed")
+"""Reasons that lie with the artifact store."""
+MOST_REASONS = 64
 LONG = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 57_600, 86_400, 259_200)
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -116,12 +161,15 @@ class OperatorMetrics:
         self.registry = CollectorRegistry()
         self._completed = self._counter(COMPLETED)
         self._attempts = self._counter(ATTEMPTS)
+        self._failures = self._counter(FAILURES)
+        self._lost = self._counter(PODS_LOST)
         self._cache = self._counter(CACHE)
         self._reconciled = self._counter(RECONCILED)
         self._duration = self._histogram(DURATION, LONG)
         self._queued = self._histogram(QUEUED, LONG)
         self._handoff = self._histogram(HANDOFF, SHORT)
         self._reconcile_seconds = self._histogram(RECONCILE_SECONDS, SHORT)
+        self._reasons = set(STORE_REASONS)
         self._begin()
 
     def _begin(self) -> None:
@@ -130,6 +178,8 @@ class OperatorMetrics:
             self._reconciled.labels(outcome)
         for result in RESULTS:
             self._completed.labels(result)
+        for reason in DISRUPTED:
+            self._lost.labels(reason)
         for stage in STEP_NAMES:
             self._queued.labels(stage)
             for result in RESULTS:
@@ -138,6 +188,8 @@ class OperatorMetrics:
                 self._attempts.labels(stage, cause)
             for found in ("hit", "miss"):
                 self._cache.labels(stage, found)
+            for reason in STORE_REASONS:
+                self._failures.labels(stage, reason)
 
     def reconciled(self, outcome: str, seconds: float) -> None:
         """Count a look at a run."""
@@ -147,6 +199,10 @@ class OperatorMetrics:
     def handed_off(self, seconds: float) -> None:
         """Count the step from one Job to the next."""
         self._handoff.observe(seconds)
+
+    def pod_lost(self, reason: str) -> None:
+        """Count a pod that the machines took away."""
+        self._lost.labels(reason).inc()
 
     def moved(self, before: Status, after: Status) -> None:
         """Count what changed from one written status of a run to the next."""
@@ -181,6 +237,14 @@ class OperatorMetrics:
             # Budgets begin anew where a stage does.
             if amount > 0:
                 self._attempts.labels(after.name, cause).inc(amount)
+        if charged["application"] > 0 or charged["infrastructure"] > 0:
+            self._failures.labels(after.name, self._bounded(after.reason or "Unknown")).inc()
+
+    def _bounded(self, reason: str) -> str:
+        """Return the reason, or `Other` where there are so many already that somebody must be making them up."""
+        if len(self._reasons) < MOST_REASONS:
+            self._reasons.add(reason)
+        return reason if reason in self._reasons else "Other"
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.meaning, metric.labels, registry=self.registry)
@@ -208,79 +272,3 @@ class Samples(Collector):
     def describe(self) -> Iterable[Family]:
         """Return nothing: names are not asked for before there are runs."""
         return ()
-
-
-class RunSamples:
-    """What the statuses of all runs say; each is read once for each of its versions."""
-
-    def __init__(self, sightings: Sightings) -> None:
-        self._sightings = sightings
-        self._read: dict[tuple[str, str], tuple[str, tuple[Sample, ...]]] = {}
-
-    def __call__(self) -> Iterator[Sample]:
-        """Yield the samples."""
-        phases = dict.fromkeys(PHASES, 0)
-        # What is not there any more is dropped with the old table.
-        known, self._read = self._read, {}
-        for held in self._sightings.runs():
-            metadata = held["metadata"]
-            version = (metadata["uid"], metadata["resourceVersion"])
-            self._read[version] = phase, samples = known.get(version) or _read(held)
-            phases[phase] += 1
-            yield from samples
-        for phase, amount in phases.items():
-            yield RUNS, (phase,), amount
-
-
-def _read(held: dict[str, Any]) -> tuple[str, tuple[Sample, ...]]:
-    status = status_of(held)
-    return status.phase or "Pending", tuple(_samples_of(held["metadata"], status))
-
-
-def _samples_of(metadata: dict[str, Any], status: Status) -> Iterator[Sample]:
-    run = (str(metadata["namespace"]), str(metadata["name"]))
-    for stage in status.stages:
-        yield from _spent(run, stage)
-        yield from _judged(run, stage)
-    if status.results is not None:
-        yield from _found(run, status.results)
-
-
-def _spent(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
-    for figure, kind in TOKEN_KINDS.items():
-        if figure in stage.figures:
-            yield RUN_TOKENS, (*run, stage.name, kind), stage.figures[figure]
-    for metric, parts in ((RUN_FLOPS, FLOPS_PARTS), (RUN_GPU_SECONDS, ("gpuSeconds",))):
-        # A pod's last words leave out what is nothing.
-        told = [stage.figures[part] for part in parts if part in stage.figures]
-        if told:
-            yield metric, (*run, stage.name), sum(told)
-
-
-def _judged(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
-    """Yield the verdicts that a judge gave, and by cause those that it did not; see `stages/pruning.py`."""
-    said = {name.removeprefix("verdicts_"): amount for name, amount in stage.counts.items() if "verdicts" in name}
-    if "verdicts" in said:
-        said["keep"] = said.pop("verdicts") - said.get("drop", 0)
-    for outcome in OUTCOMES & said.keys():
-        yield VERDICTS, (*run, outcome), said[outcome]
-
-
-def _found(run: tuple[str, str], results: Results) -> Iterator[Sample]:
-    for part in results.evaluation.slices if results.evaluation else ():
-        # Levels would be many series, and are in the report.
-        if not part.level:
-            name = part.short.replace(" ", "_")
-            yield from _evaluated(run, name, "base", part.base)
-            yield from _evaluated(run, name, "tuned", part.tuned)
-    if results.cost is not None and results.cost.break_even_answers is not None:
-        yield BREAK_EVEN, run, results.cost.break_even_answers
-    if results.gate is not None:
-        yield GATE, run, float(results.gate.accepted)
-
-
-def _evaluated(run: tuple[str, str], benchmark: str, variant: str, found: ModelFigures) -> Iterator[Sample]:
-    labels = (*run, benchmark, variant)
-    yield ACCURACY, labels, found.accuracy.value
-    yield RESPONSE_TOKENS, labels, found.tokens.value
-    yield RESPONSE_FLOPS, labels, found.flops

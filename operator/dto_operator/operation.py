@@ -15,8 +15,9 @@ from dto_operator.cluster import Cluster, MissingError, connected
 from dto_operator.conductor import Conductor, Decide, Tools
 from dto_operator.health import Health, operator_samples, served
 from dto_operator.leadership import Leadership
-from dto_operator.metrics import OperatorMetrics, RunSamples, Samples
+from dto_operator.metrics import OperatorMetrics, Samples
 from dto_operator.pace import Pace
+from dto_operator.run_samples import RunSamples
 from dto_operator.settings import OperatorSettings
 from dto_operator.sightings import Sightings
 from dto_operator.work_queue import WorkQueue
@@ -61,7 +62,7 @@ def _operate(cluster: Cluster, identity: str, settings: OperatorSettings, decide
 
 
 def _registered(tools: Tools, health: Health) -> Any:  # noqa: ANN401 - a CollectorRegistry
-    runs = RunSamples(tools.sightings)
+    runs = RunSamples(tools.sightings, health.leading)
 
     def samples() -> Iterator[Sample]:
         yield from runs()

@@ -73,6 +73,8 @@ def _own_words(job: SeenJob, pod: SeenPod) -> Diagnosis | None:
 
 
 def _store_reason(message: str) -> str:
+    if "is damaged" in message:
+        return "ArtifactDamaged"
     denied = ("does not accept the keys", "may not do that", "token has expired", "no bucket")
     return "BucketDenied" if any(word in message for word in denied) else REASONS[4]
 

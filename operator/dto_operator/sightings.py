@@ -133,6 +133,12 @@ def _version(held: Mapping[str, Any]) -> int:
 def _light(kind: str, held: Mapping[str, Any]) -> Held:
     """Return an object without what nobody here reads: with thousands of them, that is most of the memory."""
     metadata = {key: value for key, value in held["metadata"].items() if key != "managedFields"}
+    if kind == KIND:
+        # Only when the status was last changed is asked for.
+        metadata["managedFields"] = [
+            {key: entry.get(key) for key in ("manager", "subresource", "time")}
+            for entry in held["metadata"].get("managedFields", ())
+        ]
     kept = {**held, "metadata": metadata}
     if kind == "Pod":
         kept["spec"] = {"nodeName": held.get("spec", {}).get("nodeName")}

@@ -82,6 +82,12 @@ CASES = [
     (words(9, "this machine's memory did not suffice", "application"), "OutOfMemory", "application", "memory"),
     (words(4, DENIED, "infrastructure"), "BucketDenied", "infrastructure", "spec.artifacts"),
     (words(4, "http://s3:9000 could not be reached", "infrastructure"), "StoreFailed", "infrastructure", "tried again"),
+    (
+        words(4, "exits/1/part-0 is damaged: its sha256 is not …", "infrastructure"),
+        "ArtifactDamaged",
+        "infrastructure",
+        "sha256",
+    ),
     (words(8, "nothing answers at http://judge", "infrastructure"), "EndpointFailed", "infrastructure", "url"),
     (words(75, "asked to stop", "infrastructure", "2/4"), "Stopped", "infrastructure", "rollout 2/4"),
     (words(3, "the model has no config.json", "never"), "UnusableInput", "never", "no config.json"),

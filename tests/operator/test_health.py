@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry
 
-from dto_operator.health import SLOW_LOOP_SECONDS, SLOW_QUEUE_SECONDS, Health, served
+from dto_operator.health import SLOW_LOOP_SECONDS, SLOW_QUEUE_SECONDS, Health, operator_samples, served
 
 WATCHED = ("dtoruns", "jobs")
 
@@ -40,6 +40,18 @@ def test_a_watch_that_falls_silent_is_noticed():
         signs.health.loop_turned()
         signs.health.watch_renewed("jobs")
     assert [trouble for trouble in signs.health.troubles() if "dtoruns" in trouble] == signs.health.troubles() != []
+
+
+def test_how_long_a_watch_may_be_silent_is_shown_beside_how_long_it_was():
+    signs = Signs()
+    signs.now += signs.health.watch_allowed
+    signs.health.loop_turned()
+    shown = {metric.name: value for metric, _, value in operator_samples(signs.health, lambda: 0, dict, "1")}
+    assert shown["dto_operator_watch_age_seconds"] == shown["dto_operator_watch_allowed_seconds"]
+    assert signs.health.troubles() == []
+    signs.now += 1
+    signs.health.loop_turned()
+    assert len(signs.health.troubles()) == len(WATCHED)
 
 
 def test_a_loop_that_is_stuck_is_noticed():

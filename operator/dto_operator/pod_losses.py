@@ -1,0 +1,33 @@
+"""Pods that the machines took away, counted as they are heard of: what was preempted is deleted within seconds."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from dto_operator.sightings import Held
+from dto_operator.stored_run import group, items, moment
+
+REMEMBERED = 4096
+"""A pod that goes is heard of several times, and counted once."""
+
+
+class PodLosses:
+    """Counts each lost pod once; those that were lost before somebody counted are in no count."""
+
+    def __init__(self, lost: Callable[[str], None], since: datetime) -> None:
+        self._lost = lost
+        # Kubernetes notes whole seconds.
+        self._since = since.replace(microsecond=0)
+        self._counted: deque[str] = deque(maxlen=REMEMBERED)
+
+    def noticed(self, pod: Held) -> None:
+        """Count a pod if something took it away."""
+        for condition in items(group(pod, "status"), "conditions"):
+            if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+                self._count(pod["metadata"]["uid"], condition)
+
+    def _count(self, uid: str, condition: Held) -> None:
+        at = moment(condition.get("lastTransitionTime"))
+        if uid not in self._counted and (at is None or at >= self._since):
+            self._counted.append(uid)
+            self._lost(str(condition.get("reason") or "Unknown"))
