@@ -7,6 +7,7 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 pytest_plugins = [
+    "browser",
     "minio_service",
     "api_server",
     "control_plane",
@@ -15,4 +16,5 @@ pytest_plugins = [
     "operator_process",
     "installation",
     "prometheus",
+    "monitored_runs",
 ]

@@ -52,6 +52,7 @@ class Conductor:
         self._decide, self._settings = decide, settings
         self._progress_written: dict[str, float] = {}
         self._succeeded: dict[str, float] = {}
+        self._ended_pods: set[str] = set()
         self._tails: dict[str, str] = {}
         self._losses = PodLosses(tools.metrics.pod_lost, datetime.now(tz=UTC))
 
@@ -86,10 +87,16 @@ class Conductor:
         if run is None:
             return
         if kind == "Pod" and held.get("status", {}).get("phase") == "Succeeded":
-            self._succeeded.setdefault(run, time.monotonic())
+            self._pod_succeeded(run, uid)
         if kind == KIND and gone:
             self._forget(run)
         self._queue.add(run)
+
+    def _pod_succeeded(self, run: str, pod: str) -> None:
+        """Remember when the last pod of a run succeeded, which is not when more is told of one that has long ended."""
+        if pod not in self._ended_pods:
+            self._ended_pods.add(pod)
+            self._succeeded[run] = time.monotonic()
 
     def compare(self, namespaces: Iterable[str | None]) -> None:
         """List everything, and have every run looked at."""
@@ -214,6 +221,7 @@ class Conductor:
         self._succeeded.pop(key, None)
         self._queue.forget(key)
         known = self._sightings.known("Pod")
+        self._ended_pods &= known
         for uid in [uid for uid in self._tails if uid not in known]:
             self._tails.pop(uid, None)
 

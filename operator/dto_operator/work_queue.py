@@ -87,7 +87,8 @@ class WorkQueue:
     def oldest_seconds(self) -> float:
         """How long the key that waits longest has been waiting."""
         with self._changed:
-            return self._clock() - min(self._ready.values(), default=self._clock())
+            now = self._clock()
+            return now - min(self._ready.values(), default=now)
 
     def _add(self, key: str) -> None:
         if key not in self._ready:

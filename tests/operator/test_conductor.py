@@ -2,6 +2,7 @@
 
 import pytest
 
+from dto_operator import names
 from dto_operator.cluster import ClusterError, ConflictError, NotLeadingError, TakenNameError, UnavailableError
 from dto_operator.conductor import Conductor, Tools
 from dto_operator.decision import Decision
@@ -190,6 +191,29 @@ def test_a_failed_pod_without_words_is_seen_with_the_end_of_its_log_which_is_rea
     stage.drive()
     assert seen == ["last line", "last line"]
     assert stage.cluster.tails == 1
+
+
+def succeeded_pod(uid, version):
+    metadata = {"name": uid, "namespace": "ns", "uid": uid, "resourceVersion": version, "labels": {names.RUN_UID: "u"}}
+    return {"metadata": metadata, "status": {"phase": "Succeeded"}}
+
+
+def test_a_hand_off_is_measured_from_the_last_success_and_not_from_what_is_told_later_of_an_earlier_one(monkeypatch):
+    clock = {"now": 0.0}
+    monkeypatch.setattr("dto_operator.conductor.time.monotonic", lambda: clock["now"])
+    stage = Stage(lambda observed: Decision((Start("exits", 1 + len(observed.jobs)),), Status(phase="Running")))
+    for now, uid, version in ((10.0, "first", "20"), (11.0, "other-branch", "21"), (50.0, "second", "22")):
+        clock["now"] = now
+        stage.conductor.noticed("Pod", succeeded_pod(uid, version))
+    clock["now"] = 51.0
+    # As when the Job controller takes its finalizer from a pod.
+    stage.conductor.noticed("Pod", succeeded_pod("first", "23"))
+    clock["now"] = 52.0
+    run, order = stage.sightings.of("u").run, Start("exits", 1)
+    stage.conductor._start(run, order)
+    shown = stage.tools.metrics.registry.get_sample_value
+    assert shown("dto_stage_handoff_seconds_sum") == 2.0
+    assert shown("dto_stage_handoff_seconds_count") == 1
 
 
 def test_a_worker_outlives_whatever_a_run_does_to_it():

@@ -110,6 +110,11 @@ def test_the_age_is_that_of_the_one_that_waits_longest():
     assert queue.oldest_seconds == 1
 
 
+def test_nobody_waits_for_less_than_no_time():
+    ticks = iter(range(100))
+    assert WorkQueue(clock=lambda: float(next(ticks))).oldest_seconds == 0
+
+
 def test_a_forgotten_key_does_not_come_back():
     clock = Clock()
     queue = WorkQueue(clock)

@@ -212,10 +212,10 @@ class Ground:
         """Take away a pod whose Job is gone, as the garbage collector and the kubelet do."""
         self.ask("DELETE", self.path("/api/v1", "pods", pod), {"gracePeriodSeconds": 0})
 
-    def ended(self, pod: str, message: str, code: int = 0) -> None:
+    def ended(self, pod: str, message: str, code: int = 0, at: str = NOW) -> None:
         """Have a pod end with last words."""
         reason = "Completed" if code == 0 else "Error"
-        state = {"exitCode": code, "reason": reason, "message": message, "startedAt": NOW, "finishedAt": NOW}
+        state = {"exitCode": code, "reason": reason, "message": message, "startedAt": at, "finishedAt": at}
         self.pod_status(pod, {"phase": "Succeeded" if code == 0 else "Failed"}, {"terminated": state})
 
     def pod_status(self, name: str, status: dict[str, Any], state: dict[str, Any]) -> None:

@@ -49,21 +49,24 @@ class Stroke:
     name: str
     points: tuple[tuple[float, float], ...]
     style: str
+    floor: tuple[tuple[float, float], ...] = ()
+    """What a stacked line stands on."""
 
 
 def strokes(found: Sequence[Named], *, stacked: bool) -> list[Stroke]:
-    """Return the lines of series, the tallest first where there are too many; stacked ones stand on those before them."""
+    """Return the lines of series, the tallest where there are too many; stacked ones stand on those before them."""
     most = sorted(found, key=lambda one: -max(value for _, value in one.series.points))[:MOST_LINES]
     kept = [one for one in found if one in most]
-    styles = [style(one.name, index) for index, one in enumerate(kept)]
-    if not stacked:
-        return [Stroke(one.name, one.series.points, look) for one, look in zip(kept, styles, strict=True)]
     height: dict[float, float] = {}
     made = []
-    for one, look in zip(kept, styles, strict=True):
-        for time, value in one.series.points:
-            height[time] = height.get(time, 0.0) + value
-        made.append(Stroke(one.name, tuple((time, height[time]) for time, _ in one.series.points), look))
+    for index, one in enumerate(kept):
+        points = one.series.points
+        floor: tuple[tuple[float, float], ...] = ()
+        if stacked:
+            floor = tuple((time, height.get(time, 0.0)) for time, _ in points)
+            points = tuple((time, below + value) for (time, below), (_, value) in zip(floor, points, strict=True))
+            height |= dict(points)
+        made.append(Stroke(one.name, points, style(one.name, index), floor))
     return made
 
 
@@ -72,28 +75,25 @@ def style(name: str, index: int) -> str:
     return next((variant for variant in ("base", "tuned") if name.endswith(variant)), f"s{index % COLOURS}")
 
 
-def lines(drawn: Sequence[Stroke], title: str, unit: str, window: Window, *, filled: bool = False) -> Markup:
+def lines(drawn: Sequence[Stroke], title: str, unit: str, window: Window) -> Markup:
     """Draw lines over the time shown; a gap in the data is a gap in the line."""
     values = [value for stroke in drawn for _, value in stroke.points]
     low, high = min(0.0, *values), max(values)
     x = Scale(window.start, window.end, LEFT, WIDTH - RIGHT)
     y = Scale(low, high + 0.05 * (high - low) if high > low else low + 1.0, HEIGHT - FOOT, HEAD)
     marks = [*_value_axis(x, y, unit), *_time_axis(x, y, window)]
-    # From the top of a stack downwards, so that each area covers the lower part of the one before.
-    for stroke in reversed(drawn):
-        for piece in _pieces(stroke.points, 2.5 * window.step):
-            marks += _stroke([(x(time), y(value)) for time, value in piece], y(0.0), stroke.style, filled=filled)
+    for stroke in drawn:
+        if stroke.floor:
+            edge = [(x(time), y(value)) for time, value in (*stroke.points, *reversed(stroke.floor))]
+            marks.append(polygon(edge, f"area {stroke.style}"))
+        pieces = _pieces(stroke.points, 2.5 * window.step)
+        marks += [_stroke([(x(time), y(value)) for time, value in piece], stroke.style) for piece in pieces]
     said = "; ".join(f"{one.name or title} {written(one.points[-1][1], unit)}" for one in drawn)
     return drawing(WIDTH, HEIGHT, f"{title}, over time; last: {said}", marks, "lines")
 
 
-def _stroke(points: list[tuple[float, float]], foot: float, look: str, *, filled: bool) -> Iterator[Markup]:
-    if len(points) == 1:
-        yield dot(*points[0], 1.8, f"mark {look}")
-        return
-    if filled:
-        yield polygon([(points[0][0], foot), *points, (points[-1][0], foot)], f"area {look}")
-    yield path(points, f"stroke {look}")
+def _stroke(points: list[tuple[float, float]], look: str) -> Markup:
+    return dot(*points[0], 1.8, f"mark {look}") if len(points) == 1 else path(points, f"stroke {look}")
 
 
 def _pieces(points: Sequence[tuple[float, float]], longest: float) -> Iterator[list[tuple[float, float]]]:
@@ -109,7 +109,9 @@ def _pieces(points: Sequence[tuple[float, float]], longest: float) -> Iterator[l
 def _value_axis(x: Scale, y: Scale, unit: str) -> Iterator[Markup]:
     for tick in ticks(y.least, y.most, 4):
         yield line(x.start, y(tick), x.end, y(tick), "grid")
-        yield label(x.start - 6, y(tick) + 3.5, written(tick, unit), "tick end")
+        # Whole per cents, where the line goes through more than a few.
+        decimals = 0 if unit == "percentunit" and y.most - y.least > 0.05 else None
+        yield label(x.start - 6, y(tick) + 3.5, written(tick, unit, decimals), "tick end")
 
 
 def _time_axis(x: Scale, y: Scale, window: Window) -> Iterator[Markup]:
@@ -130,7 +132,7 @@ def bars(found: Sequence[Named], title: str, unit: str, most: float | None, deci
     x = Scale(0.0, most or max(*values, 0.0) or 1.0, 0.0, WIDTH)
     marks: list[Markup] = []
     for index, one in enumerate(kept):
-        top, look = index * ROW, style(one.name, index)
+        top, look = index * ROW, "base" if one.name.endswith("base") else "tuned"
         marks += [
             label(0, top + 11, _cut(one.name or title), "name"),
             label(WIDTH, top + 11, written(one.last, unit, decimals), "value end"),

@@ -1,6 +1,6 @@
 """The page: one HTML file that holds all it shows and fetches nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dto_jobs.dashboard import charts
+from dto_jobs.dashboard.definition import VARIABLE
 from dto_jobs.dashboard.gathering import Gathered, Shown, Window
 from dto_jobs.dashboard.units import duration, written
 from dto_jobs.report.words import NOTHING
@@ -83,9 +84,22 @@ def render(gathered: Sequence[Gathered], source: str, chosen: Mapping[str, str])
         source=source,
         chosen=chosen,
         span=duration(window.seconds),
+        said=_said(gathered, chosen),
         until=f"{datetime.fromtimestamp(window.end, UTC):%d %B %Y, %H:%M} UTC",
         style=Markup(style),  # noqa: S704 - files of this package
     )
+
+
+def _said(gathered: Sequence[Gathered], chosen: Mapping[str, str]) -> Callable[[str], Markup]:
+    """Return what writes a description: with the values that were chosen, and code as code."""
+    values = {one.name: one.unchosen for part in gathered for one in part.dashboard.variables} | dict(chosen)
+
+    def said(text: str) -> Markup:
+        pieces = VARIABLE.sub(lambda found: values.get(found[1], found[0]), text).split("`")
+        marks = [Markup("<code>{}</code>") if index % 2 else Markup("{}") for index in range(len(pieces))]
+        return Markup("").join(mark.format(piece) for mark, piece in zip(marks, pieces, strict=True))
+
+    return said
 
 
 def _sections(gathered: Gathered) -> Iterator[Section]:
@@ -118,7 +132,7 @@ def picture(shown: Shown, window: Window) -> Picture:
     drawn = charts.strokes(found, stacked=panel.stacked)
     last = {one.name: one.last for one in found}
     legend = tuple(Entry(one.name, one.style, written(last[one.name], fields.unit)) for one in drawn if one.name)
-    chart = charts.lines(drawn, panel.title, fields.unit, window, filled=panel.stacked)
+    chart = charts.lines(drawn, panel.title, fields.unit, window)
     return Picture(panel.title, panel.description, chart=chart, legend=legend, left_out=len(found) - len(drawn))
 
 
@@ -132,6 +146,8 @@ def _table(shown: Shown) -> Picture:
         key = tuple(one.series.labels.get(label, "") for label in labels)
         head = values[one.target]
         cells.setdefault(key, {})[head] = written(one.last, panel.unit_of(head))
+    # Rows of one run stand together, in the order in which they were found.
+    cells = dict(sorted(cells.items(), key=lambda cell: cell[0][:-1]))
     rows = [(*key, *(row.get(head, NOTHING) for head in values.values())) for key, row in cells.items()]
     return Picture(
         panel.title,

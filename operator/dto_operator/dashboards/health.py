@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from dto_jobs.metrics import Metric
 from dto_operator.dashboards.frame import framed, with_operators, with_row
 from dto_operator.dashboards.panels import Panels, Query, bars, lines, number, word
-from dto_operator.dashboards.queries import CHOSEN_OPERATOR, RATE, of_operator, pace, quantile, risen
+from dto_operator.dashboards.queries import CHOSEN_OPERATOR, RATE, events, of_operator, pace, quantile
 from dto_operator.metrics import (
     AGE,
     BUILD,
@@ -19,7 +19,7 @@ from dto_operator.metrics import (
     WATCH_AGE,
 )
 
-INSTANCE = "{{instance}}"
+POD = "{{pod}}"
 SHARES = {"median": 0.5, "99 %": 0.99}
 
 
@@ -46,8 +46,8 @@ def _now() -> Panels:
         number("Runs waiting", "Runs that wait to be looked at.", Query(f"sum({own(DEPTH)})", ""), "short"),
         number("Longest wait", "How long the run has waited that waits longest.",
                Query(f"max({own(AGE)})", ""), "s"),
-        number("Oldest watch", "Since a watch was last begun or renewed; beyond DTO_OPERATOR_WATCH_SECONDS and a bit "
-               "the operator is deaf, and `/healthz` says so.", Query(f"max({own(WATCH_AGE)})", ""), "s"),
+        number("Oldest watch", "Since a watch was last begun or renewed, which is done every minute or as the settings say; "
+               "`/healthz` complains of one that is silent.", Query(f"max({own(WATCH_AGE)})", ""), "s"),
         number("Hand-off, median", "From the last success of a pod being seen to the next Job, in the time shown.",
                Query(quantile(0.5, HANDOFF, matchers=(CHOSEN_OPERATOR,)), ""), "s"),
         word("Version", "What is at work.", Query(f"max by (version) ({own(BUILD)})", "{{version}}")),
@@ -61,9 +61,9 @@ def _looks() -> Panels:
         lines("Duration of a look", "From taking a run up to its status being written, requests included.",
               _quantiles(RECONCILE_SECONDS), "s"),
         lines("Hand-off", "From the last success of a pod being seen to the next Job.", _quantiles(HANDOFF), "s"),
-        lines("Runs waiting", "Runs that wait to be looked at.", [Query(own(DEPTH), INSTANCE)], "short"),
-        lines("Longest wait", "How long the run has waited that waits longest.", [Query(own(AGE), INSTANCE)], "s"),
-        lines("Leader", "1: this replica works; 0: it waits for the Lease.", [Query(own(LEADER), INSTANCE)],
+        lines("Runs waiting", "Runs that wait to be looked at.", [Query(own(DEPTH), POD)], "short"),
+        lines("Longest wait", "How long the run has waited that waits longest.", [Query(own(AGE), POD)], "s"),
+        lines("Leader", "1: this replica works; 0: it waits for the Lease.", [Query(own(LEADER), POD)],
               "short"),
     ]  # fmt: skip
 
@@ -71,14 +71,14 @@ def _looks() -> Panels:
 def _server() -> Panels:
     return [
         lines("Requests a second", "Requests to the API server, by verb and code; code 0: no answer.",
-              [Query(pace(own(REQUESTS), "verb", "code"), "{{verb}} {{code}}")], "reqps", stacked=True).span(12),
+              [Query(pace(own(REQUESTS), "verb", "code"), "{{verb}} {{code}}")], "reqps", stacked=True).span(6),
         bars("Requests", "Requests to the API server in the time shown.",
-             [Query(f"sort_desc({risen(REQUESTS, 'verb', 'code', matchers=(CHOSEN_OPERATOR,))} > 0)",
-                    "{{verb}} {{code}}")], "short").span(12),
+             [Query(f"sort_desc({events(REQUESTS, 'verb', 'code', matchers=(CHOSEN_OPERATOR,))} > 0)",
+                    "{{verb}} {{code}}")], "short").span(6),
         lines("Age of watches", "Since each watch was begun or renewed.",
-              [Query(f"max by (watch) ({own(WATCH_AGE)})", "{{watch}}")], "s").span(12),
+              [Query(f"max by (watch) ({own(WATCH_AGE)})", "{{watch}}")], "s").span(6),
         lines("Loop lag", "Since the loop that hears the watches last turned; it grows where something blocks it.",
-              [Query(own(LAG), INSTANCE)], "s").span(12),
+              [Query(own(LAG), POD)], "s").span(6),
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS = 24
 """Of Grafana's grid."""
 MODELS = {"base": "#8a8378", "tuned": "#0b7a7a"}
-"""The base model's colour and the tuned one's, wherever both are shown."""
+"""The base model's colour and the tuned one's, wherever both are shown; bars of anything else have the latter."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def bars(title: str, description: str, queries: list[Query], unit: str, *, most:
         .min(0)
         .orientation(shapes.VizOrientation.HORIZONTAL)
         .display_mode(shapes.BarGaugeDisplayMode.BASIC)
-        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color(MODELS["tuned"]))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
     for variant, colour in MODELS.items():

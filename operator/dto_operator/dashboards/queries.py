@@ -58,6 +58,11 @@ def risen(metric: Metric, *by: str, matchers: tuple[str, ...] = ()) -> str:
     return total(f"increase({of_operator(metric, *matchers)}[{RANGE}])", *by)
 
 
+def events(metric: Metric, *by: str, matchers: tuple[str, ...] = ()) -> str:
+    """Return how many events a counter has counted in the time shown: as `risen`, which reckons up to the edges, in whole."""
+    return f"round({risen(metric, *by, matchers=matchers)})"
+
+
 def pace(series: str, *by: str) -> str:
     """Return by how much counters rise a second."""
     return total(f"rate({series}[{RATE}])", *by)

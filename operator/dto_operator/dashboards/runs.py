@@ -7,6 +7,7 @@ from dto_operator.dashboards.frame import framed, with_row, with_runs
 from dto_operator.dashboards.panels import Column, Panels, Query, bars, lines, number, rows
 from dto_operator.dashboards.queries import (
     RATE,
+    events,
     of_operator,
     of_pods,
     of_runs,
@@ -42,23 +43,27 @@ def _phases() -> Panels:
         number("Waiting", "Runs in phase Pending or Queued.",
                Query(f"sum(max by (namespace, phase) ({of_operator(RUNS, WAITING)}))", ""), "short"),
         number("Succeeded", "Runs that came to a good end in the time shown.",
-               Query(risen(COMPLETED, matchers=('result="succeeded"',)), ""), "short", 0),
+               Query(events(COMPLETED, matchers=('result="succeeded"',)), ""), "short", 0),
         number("Failed", "Runs that failed for good in the time shown.",
-               Query(risen(COMPLETED, matchers=('result="failed"',)), ""), "short", 0),
+               Query(events(COMPLETED, matchers=('result="failed"',)), ""), "short", 0),
         number("Found in the cache", "Share of stages whose artifact an earlier run had made, in the time shown.",
                Query(f"{hits} / {risen(CACHE)}", ""), "percentunit", 0),
         number("Failed attempts", "Attempts that failed in the time shown, whoever was charged.",
-               Query(risen(ATTEMPTS, matchers=(NOT_FIRST,)), ""), "short", 0),
-        lines("Runs by phase", "Runs that exist, by phase.", [Query(now, "{{phase}}")], "short", stacked=True).span(24),
+               Query(events(ATTEMPTS, matchers=(NOT_FIRST,)), ""), "short", 0),
+        lines("Runs by phase", "Runs that exist, by phase.", [Query(now, "{{phase}}")], "short", stacked=True),
+        lines("Runs ended", "Runs that came to an end since the operator's start, by result.",
+              [Query(total(of_operator(COMPLETED), "result"), "{{result}}")], "short"),
+        lines("Attempts", "Stages begun since the operator's start (`first`), and attempts that failed, by who was charged.",
+              [Query(total(of_operator(ATTEMPTS), "cause"), "{{cause}}")], "short"),
     ]  # fmt: skip
 
 
 def _stages() -> Panels:
     seconds = risen(sum_of(DURATION), "stage")
     columns = [
-        Column(risen(ATTEMPTS, "stage", matchers=('cause="first"',)), "Begun", "short"),
-        Column(risen(ATTEMPTS, "stage", matchers=(NOT_FIRST,)), "Failed attempts", "short"),
-        Column(risen(CACHE, "stage", matchers=('outcome="hit"',)), "From the cache", "short"),
+        Column(events(ATTEMPTS, "stage", matchers=('cause="first"',)), "Begun", "short"),
+        Column(events(ATTEMPTS, "stage", matchers=(NOT_FIRST,)), "Failed attempts", "short"),
+        Column(events(CACHE, "stage", matchers=('outcome="hit"',)), "From the cache", "short"),
         Column(quantile(0.5, QUEUED, "stage"), "Queue: median", "s"),
         Column(quantile(0.95, QUEUED, "stage"), "Queue: 95 %", "s"),
         Column(quantile(0.5, DURATION, "stage"), "Duration: median", "s"),
@@ -69,10 +74,10 @@ def _stages() -> Panels:
              [Query(f"sort_desc({seconds} > 0)", "{{stage}}")], "s"),
         bars("Failed attempts by cause", "`application`: the stage's own failure. `infrastructure`: lost pods and nodes, "
              "which are not the stage's fault.",
-             [Query(f"sort_desc({risen(ATTEMPTS, 'stage', 'cause', matchers=(NOT_FIRST,))} > 0)",
+             [Query(f"sort_desc({events(ATTEMPTS, 'stage', 'cause', matchers=(NOT_FIRST,))} > 0)",
                     "{{stage}} · {{cause}}")], "short"),
         bars("Cache", "Stages looked up when a run's plan was settled: a hit needs no Job.",
-             [Query(f"sort_desc({risen(CACHE, 'stage', 'outcome')} > 0)", "{{stage}} · {{outcome}}")], "short"),
+             [Query(f"sort_desc({events(CACHE, 'stage', 'outcome')} > 0)", "{{stage}} · {{outcome}}")], "short"),
         rows("Stages", "Stages of all runs. Durations are read from buckets, so they are rough.", columns,
              {"stage": "Stage"}),
     ]  # fmt: skip
@@ -81,14 +86,14 @@ def _stages() -> Panels:
 def _tokens() -> Panels:
     return [
         bars("Tokens by stage", "All tokens of the chosen runs, by stage.",
-             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'stage')} > 0)", "{{stage}}")], "short"),
+             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'stage')} > 0)", "{{stage}}")], "short").span(6),
         bars("Tokens by kind", "`prompt_cached` are those that were not computed again; `judge` are the judge's.",
-             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'kind')} > 0)", "{{kind}}")], "short"),
+             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'kind')} > 0)", "{{kind}}")], "short").span(6),
         bars("Judge's verdicts", "Patterns that the pruning's judge was asked about: to `keep` or `drop`, or why it gave "
              "no verdict. Empty where no run has a judge.",
-             [Query(f"sort_desc({total(of_runs(VERDICTS), 'outcome')} > 0)", "{{outcome}}")], "short"),
+             [Query(f"sort_desc({total(of_runs(VERDICTS), 'outcome')} > 0)", "{{outcome}}")], "short").span(6),
         lines("Tokens so far", "All tokens of the chosen runs, by stage, as they grew.",
-              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True).span(24),
+              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True).span(6),
     ]  # fmt: skip
 
 

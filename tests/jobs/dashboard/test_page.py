@@ -77,7 +77,7 @@ def test_bars_are_as_long_as_their_values():
 
 def test_the_most_a_bar_can_be_is_the_panel_s_own():
     told = picture(Shown(panel("bargauge", fieldConfig=unit("percentunit", max=1)), (named("a", 0.25),)), WINDOW)
-    assert 'width="90" height="6" class="bar s0"' in told.chart
+    assert 'width="90" height="6" class="bar tuned"' in told.chart
 
 
 def test_what_there_is_no_room_for_is_counted():
@@ -125,7 +125,17 @@ def test_a_table_has_a_row_for_each_set_of_labels_and_a_dash_where_nothing_was_f
     told = picture(shown, WINDOW)
     assert told.head == ("Run", "Stage", "FLOPs", "GPU-hours")
     rows = [tuple(cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row) for row in told.rows]
-    assert rows == [("r", "exits", "2 TFLOP", "1.5 h"), ("r", "pairs", "1 GFLOP", "–")]
+    assert rows == [("r", "exits", "2 TFLOP", "90 min"), ("r", "pairs", "1 GFLOP", "–")]
+
+
+def test_descriptions_show_the_values_that_were_chosen_and_what_is_code_as_code():
+    variables = [{"name": "answers", "query": "10000"}]
+    shown = panel("stat", ("A", "a", "")).model_copy(
+        update={"description": "At $answers a day, as `spec.gate` says <b>."}
+    )
+    held = Dashboard(title="DTO · T", description="d", panels=(shown,), templating={"list": variables})
+    page = render([Gathered("t", held, WINDOW, (Shown(shown),))], "http://p:9090", {})
+    assert "At 10000 a day, as <code>spec.gate</code> says &lt;b&gt;." in page
 
 
 def test_a_panel_without_data_says_so_and_keeps_its_place():

@@ -1,50 +1,15 @@
 """The page in a real browser: it shows the numbers, complains of nothing, and fits a phone."""
 
-import os
 import re
-import shutil
-import subprocess
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+from browser import Browser
 
 from dto_jobs.core.results import Results
 from dto_jobs.report.page import ReportInput, render
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "</pre><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
-
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)", allow_module_level=True)
-
-
-@dataclass(frozen=True)
-class Browser:
-    """Opens files in headless Chromium."""
-
-    folder: Path
-
-    def open(self, page: str, *options: str) -> tuple[str, list[str]]:
-        """Return the document as the browser holds it, and what was written to its console."""
-        assert CHROMIUM is not None, "CI must have Chromium"
-        file = self.folder / "page.html"
-        file.write_text(page, encoding="utf-8")
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
-        profile = f"--user-data-dir={self.folder / 'profile'}"
-        done = subprocess.run(
-            [*command, profile, *options, "--dump-dom", file.as_uri()],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Browser:
-    return Browser(tmp_path)
 
 
 def test_a_broken_page_would_be_noticed(browser: Browser) -> None:
@@ -108,13 +73,4 @@ def test_the_page_s_policy_stops_a_script_that_slipped_through(browser: Browser,
 
 @pytest.mark.parametrize("width", [390, 768, 1400])
 def test_nothing_makes_the_page_scroll_sideways(browser: Browser, report: ReportInput, width: int) -> None:
-    (browser.folder / "inner.html").write_text(render(report), encoding="utf-8")
-    frame = f"""<iframe src="inner.html" width="{width}" height="800" style="border:0"></iframe><p id="found"></p>
-    <script>onload = () => {{
-      const page = document.querySelector("iframe").contentDocument.documentElement;
-      document.querySelector("#found").textContent = `page ${{page.scrollWidth}} in ${{page.clientWidth}}`;
-    }}</script>"""
-    document, console = browser.open(frame, "--allow-file-access-from-files", "--window-size=1600,900")
-    [(page, window)] = re.findall(r"page (\d+) in (\d+)", document)
-    assert console == []
-    assert int(page) <= int(window) <= width
+    assert browser.fits(render(report), width)
