@@ -89,6 +89,7 @@ docs: $(DEV)/.ready ## Write the generated pages
 	$(DEV)/python -m dto_operator.api_reference docs/api.md
 	$(DEV)/python -m dto_operator.plugin.reference docs/kubectl-dto.md
 	$(DEV)/python -m dto_operator.metrics_reference docs/operator-metrics.md
+	$(DEV)/python -m dto_operator.alerts_reference charts/dto-operator/files/rules/*.yaml docs/alerts.md
 	$(DEV)/python -m dto_operator.values_reference charts/dto-operator/values.yaml docs/values.md
 
 manifests: $(DEV)/.ready ## Write the CRD, from the settings classes, and what installs the operator

@@ -41,7 +41,7 @@ FAILED_ATTEMPTS = Metric(
     "dto_run_failed_attempts",
     "gauge",
     (*OF_RUN, "stage", "budget"),
-    "Attempts of a stage that failed, by the budget charged (`application`, `infrastructure`); absent where none did.",
+    "Failed attempts of a stage that is not done, by the budget charged (`application`, `infrastructure`); absent for none.",
 )
 BUDGET = Metric(
     "dto_run_budget_gpu_seconds", "gauge", OF_RUN, "GPU time that the run may take: `spec.budget.gpuHours`, in seconds."

@@ -65,6 +65,9 @@ def _read(held: dict[str, Any]) -> tuple[str, tuple[Sample, ...]]:
 
 def _samples_of(held: dict[str, Any], status: Status) -> Iterator[Sample]:
     run = (str(held["metadata"]["namespace"]), str(held["metadata"]["name"]))
+    if identity(held).managed_by:
+        # Another controller's: what its status says is not ours to judge.
+        return
     yield RUN_INFO, (*run, status.phase or "Pending", status.stage or "", _reason(status)), 1
     yield RUN_CHANGED, run, _changed(held).timestamp()
     hours = group(held, "spec", "budget").get("gpuHours")
@@ -101,7 +104,7 @@ def _changed(held: Mapping[str, Any]) -> datetime:
 def _failed(run: tuple[str, str], stage: StageStatus) -> Iterator[Sample]:
     spent = {"application": stage.attempts.counted, "infrastructure": stage.attempts.infrastructure}
     for budget, amount in spent.items():
-        if amount:
+        if amount and stage.state != "Succeeded":
             yield FAILED_ATTEMPTS, (*run, stage.name, budget), amount
 
 

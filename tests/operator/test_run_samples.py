@@ -118,7 +118,6 @@ def test_series_of_a_run_come_from_its_status_and_end_with_it():
     assert found['dto_saved_flops_per_answer{namespace="ns",run="run-a"}'] == 400
     assert found['dto_artifact_bytes{namespace="ns",run="run-a",stage="exits"}'] == 4096
     assert found['dto_run_budget_gpu_seconds{namespace="ns",run="run-a"}'] == 1800
-    assert found['dto_run_failed_attempts{budget="application",namespace="ns",run="run-a",stage="exits"}'] == 1
     sightings.forget("DTORun", "a")
     assert set(shown(registry)) == empty
 
@@ -131,6 +130,24 @@ def test_how_a_run_stands_is_one_series_that_moves_with_it():
     assert series(registry, "dto_run_info") == {named("Running", "UnschedulableGPU", "exits"): 1}
     sightings.notice("DTORun", held("a", finished(), version=2))
     assert series(registry, "dto_run_info") == {named("Succeeded", "", "exits"): 1}
+
+
+def test_failed_attempts_are_shown_until_the_stage_is_done():
+    sightings, registry = watched()
+    tries = Attempts(total=4, counted=2, infrastructure=1)
+    for version, state in enumerate(("Pending", "Running", "Failed", "Succeeded"), 1):
+        stages = (row("exits", state, tries), row("endings", "Pending"))
+        sightings.notice("DTORun", held("a", Status(phase="Running", stages=stages), version))
+        named = 'budget="{}",namespace="ns",run="run-a",stage="exits"'.format
+        amounts = {named("application"): 2, named("infrastructure"): 1}
+        assert series(registry, "dto_run_failed_attempts") == ({} if state == "Succeeded" else amounts)
+
+
+def test_a_run_of_another_controller_is_left_to_it():
+    sightings, registry = watched()
+    sightings.notice("DTORun", {**held("a", Status()), "spec": {"managedBy": "kueue.x-k8s.io/multikueue"}})
+    assert series(registry, "dto_run_info") == {}
+    assert series(registry, "dto_runs")['phase="Pending"'] == 1
 
 
 def test_a_run_that_was_refused_says_why():
