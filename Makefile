@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM := false
 WORKERS ?= 2
 PYTEST := python -m pytest -n $(WORKERS) --dist loadfile
 # What the tests start, built from the Go modules in tests/tools.
-TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm prometheus/prometheus prometheus/promtool
+TOOLS := minio toxiproxy etcd kubernetes/kube-apiserver kubernetes/kubectl helm prometheus/prometheus prometheus/promtool kubeconform
 NODE_TOOLS := kubernetes/kube-controller-manager kubernetes/kube-scheduler kwok kubernetes/kubelet containerd/containerd containerd/containerd-shim-runc-v2 containerd/ctr
 NODE_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 mmdebstrap buildah
 TRACES ?= $(firstword $(wildcard ../shared/data/traces/en_math_r1.jsonl))
