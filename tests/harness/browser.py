@@ -27,20 +27,29 @@ class Browser:
 
     def fits(self, page: str, width: int) -> bool:
         """Tell whether a page in a window of this width can be read without scrolling sideways."""
+        wide, window, _ = self._measured(page, width)
+        return wide <= window <= width
+
+    def height(self, page: str, width: int) -> int:
+        """Return how high a page of this width is."""
+        return self._measured(page, width)[2]
+
+    def _measured(self, page: str, width: int) -> tuple[int, int, int]:
         (self.folder / "inner.html").write_text(page, encoding="utf-8")
         frame = f"""<iframe src="inner.html" width="{width}" height="800" style="border:0"></iframe><p id="found"></p>
         <script>onload = () => {{
           const page = document.querySelector("iframe").contentDocument.documentElement;
-          document.querySelector("#found").textContent = `page ${{page.scrollWidth}} in ${{page.clientWidth}}`;
+          document.querySelector("#found").textContent = `page ${{page.scrollWidth}} in ${{page.clientWidth}} by ${{page.scrollHeight}}`;
         }}</script>"""
         document, console = self.open(frame, "--allow-file-access-from-files", "--window-size=1600,900")
         assert console == []
-        [(wide, window)] = re.findall(r"page (\d+) in (\d+)", document)
-        return int(wide) <= int(window) <= width
+        [found] = re.findall(r"page (\d+) in (\d+) by (\d+)", document)
+        wide, window, height = map(int, found)
+        return wide, window, height
 
-    def draw(self, page: str, picture: Path, width: int, height: int, *, dark: bool = False) -> None:
-        """Write how a page looks as a PNG."""
-        shown = page
+    def draw(self, page: str, picture: Path, width: int, *, dark: bool = False) -> None:
+        """Write how a whole page looks as a PNG."""
+        shown, height = page, self.height(page, width)
         if width < NARROWEST:
             (self.folder / "inner.html").write_text(page, encoding="utf-8")
             style = f"border:0;position:absolute;left:0;top:0;width:{width}px;height:{height}px"

@@ -56,7 +56,9 @@ class Play:
     def stage(self, name: str, attempt: int = 1, **counts: int) -> None:
         """Have a stage succeed with what the demo's said."""
         told = DEMO["stages"][name]
-        note = ReceiptNote(artifact=f"runs/{self.uid}/{name}", digest="c" * 64, records=8, bytes=100, parts=1)
+        note = ReceiptNote(
+            artifact=f"runs/{self.uid}/{name}", digest="c" * 64, records=8, bytes=100_000 * told["records"], parts=1
+        )
         spend = Spend(**told["spend"])
         spent = figures(spend.model_copy(update={"gpu_seconds": spend.seconds}))
         self.succeed(name, self.words(name, receipt=note, figures=spent, counts={**told["counts"], **counts}), attempt)
@@ -78,6 +80,18 @@ class Play:
         said = self.words(step, state="failed", exit_code=code, retry=retry, message="it failed")
         self.ground.ended(self.ground.pod(job), said, code, at=now())
         self.ground.job_failed(job)
+
+    def lose(self, step: str) -> None:
+        """Have a pod of the first attempt make room for another; the Job goes on with a new one, as the Job controller has it."""
+        name = self.ground.pod(self.job(step))
+        taken = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "lastTransitionTime": now(),
+        }
+        ended = {"terminated": {"exitCode": 137, "reason": "Error", "startedAt": now(), "finishedAt": now()}}
+        self.ground.pod_status(name, {"phase": "Failed", "conditions": [taken]}, ended)
 
     def job(self, step: str, attempt: int = 1) -> dict[str, Any]:
         """Wait for the Job of an attempt."""
@@ -124,7 +138,7 @@ def act(ground: Ground) -> None:
     analysis = MINIMAL | {"until": "pairs"}
     first = Play(ground, "traces", analysis)
     first.preflight(STAGES[:5])
-    first.fail("rollout", "infrastructure", 75)
+    first.fail("rollout", "infrastructure", 4)
     Play(ground, "mistaken", analysis).fail("preflight", "never", 3)
     first.stage("rollout", attempt=2)
     first.fail("exits", "application", 9)
@@ -136,6 +150,7 @@ def act(ground: Ground) -> None:
     whole.stage("baseline")
     Play(ground, "live", analysis).preflight(STAGES[:5])
     first.stage("exits", attempt=2)
+    first.lose("endings")
     for name in ("endings", "pruning", "pairs"):
         first.stage(name)
     first.succeed("results", first.words("collect", results={}))

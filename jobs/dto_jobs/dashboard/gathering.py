@@ -1,5 +1,6 @@
 """Panels with what Prometheus answers: everything a page shows, before it is drawn."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ class Window:
 
     @property
     def start(self) -> float:
-        """When it begins."""
-        return self.end - self.seconds
+        """When it begins: whole steps before its end, so that the last point of a line is how things are at the end."""
+        return self.end - math.floor(self.seconds / self.step) * self.step
 
     @property
     def step(self) -> float:

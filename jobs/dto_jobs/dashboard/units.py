@@ -53,6 +53,7 @@ UNITS: dict[str, Callable[[float], str]] = {
     "short": short,
     "s": _nothing_or_duration,
     "h": lambda hours: f"{short(hours)}{NARROW}h" if abs(hours) >= 2 else _nothing_or_duration(3600 * hours),
+    "decbytes": lambda size: quantity(size, "B"),
     "reqps": lambda pace: f"{short(pace)}{NARROW}req/s",
     "sci": scientific,
     "bool_yes_no": lambda claim: "yes" if claim else "no",

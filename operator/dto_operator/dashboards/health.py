@@ -17,6 +17,7 @@ from dto_operator.metrics import (
     RECONCILED,
     REQUESTS,
     WATCH_AGE,
+    WATCH_ALLOWED,
 )
 
 POD = "{{pod}}"
@@ -76,7 +77,8 @@ def _server() -> Panels:
              [Query(f"sort_desc({events(REQUESTS, 'verb', 'code', matchers=(CHOSEN_OPERATOR,))} > 0)",
                     "{{verb}} {{code}}")], "short").span(6),
         lines("Age of watches", "Since each watch was begun or renewed.",
-              [Query(f"max by (watch) ({own(WATCH_AGE)})", "{{watch}}")], "s").span(6),
+              [Query(f"max by (watch) ({own(WATCH_AGE)})", "{{watch}}"),
+               Query(f"max({own(WATCH_ALLOWED)})", "silent from here on")], "s").span(6),
         lines("Loop lag", "Since the loop that hears the watches last turned; it grows where something blocks it.",
               [Query(own(LAG), POD)], "s").span(6),
     ]  # fmt: skip

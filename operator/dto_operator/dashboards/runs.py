@@ -1,12 +1,14 @@
 """The dashboard for ML engineers: how runs go, stage by stage, and what is at work now."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders.table import Panel as Table
 
 from dto_jobs.metrics import ENGINE_SECONDS, INPUTS, INPUTS_DONE, PARTS, TOKENS, TRAINING
 from dto_operator.dashboards.frame import framed, with_row, with_runs
 from dto_operator.dashboards.panels import Column, Panels, Query, bars, lines, number, rows
 from dto_operator.dashboards.queries import (
     RATE,
+    each_run,
     events,
     of_operator,
     of_pods,
@@ -17,7 +19,23 @@ from dto_operator.dashboards.queries import (
     sum_of,
     total,
 )
-from dto_operator.metrics import ATTEMPTS, CACHE, COMPLETED, DURATION, QUEUED, RUN_TOKENS, RUNS, VERDICTS
+from dto_operator.metrics import (
+    ARTIFACT,
+    ATTEMPTS,
+    CACHE,
+    COMPLETED,
+    DURATION,
+    FAILED_ATTEMPTS,
+    FAILURES,
+    OF_RUN,
+    PODS_LOST,
+    QUEUED,
+    RUN_CHANGED,
+    RUN_INFO,
+    RUN_TOKENS,
+    RUNS,
+    VERDICTS,
+)
 
 POD = "{{pod}}"
 AT_WORK, WAITING, NOT_FIRST = 'phase="Running"', 'phase=~"Pending|Queued"', 'cause!="first"'
@@ -28,8 +46,10 @@ def runs() -> Dashboard:
     purpose = "How runs go: phases, stages, queues, retries, cache, tokens, and what live pods are doing."
     made = with_runs(framed("runs", "Runs", purpose, 24))
     with_row(made, "Runs", _phases())
+    with_row(made, "Run by run", [_standing()])
     with_row(made, "Stages of all runs, in the time shown", _stages())
-    with_row(made, "Tokens and verdicts", _tokens())
+    with_row(made, "Failures of all runs, in the time shown", _failures())
+    with_row(made, "What the chosen runs have made", _tokens())
     with_row(made, "At work now", _pods())
     return with_row(made, "Training now", _training())
 
@@ -58,6 +78,23 @@ def _phases() -> Panels:
     ]  # fmt: skip
 
 
+def _standing() -> Table:
+    stands = of_runs(RUN_INFO)
+    columns = [
+        Column(_beside(f"(time() - {of_runs(RUN_CHANGED)})", stands), "Last change", "s"),
+        Column(_beside(each_run(of_runs(RUN_TOKENS)), stands), "Tokens", "short"),
+        Column(_beside(each_run(of_runs(FAILED_ATTEMPTS)), stands), "Failed attempts", "short"),
+    ]
+    labels = {"namespace": "Namespace", "run": "Run", "phase": "Phase", "stage": "Stage", "reason": "Reason"}
+    return rows("How runs stand", "The chosen runs: the stage at work or the last one, and why it stands so. Failed attempts "
+                "are those of stages that have not begun anew since.", columns, labels)  # fmt: skip
+
+
+def _beside(series: str, other: str) -> str:
+    """Return a run's values with the labels of another of its series."""
+    return f"{series} * on ({', '.join(OF_RUN)}) group_right () {other}"
+
+
 def _stages() -> Panels:
     seconds = risen(sum_of(DURATION), "stage")
     columns = [
@@ -71,29 +108,42 @@ def _stages() -> Panels:
     ]
     return [
         bars("Time at work", "From a stage's first start to its end, added up over the runs.",
-             [Query(f"sort_desc({seconds} > 0)", "{{stage}}")], "s"),
+             [Query(f"sort_desc({seconds} > 0)", "{{stage}}")], "s").span(12),
+        bars("Cache", "Stages looked up when a run's plan was settled: a hit needs no Job.",
+             [Query(f"sort_desc({events(CACHE, 'stage', 'outcome')} > 0)", "{{stage}} · {{outcome}}")],
+             "short").span(12),
+        rows("Stages", "Stages of all runs. Durations are read from buckets, so they are rough.", columns,
+             {"stage": "Stage"}),
+    ]  # fmt: skip
+
+
+def _failures() -> Panels:
+    return [
         bars("Failed attempts by cause", "`application`: the stage's own failure. `infrastructure`: lost pods and nodes, "
              "which are not the stage's fault.",
              [Query(f"sort_desc({events(ATTEMPTS, 'stage', 'cause', matchers=(NOT_FIRST,))} > 0)",
                     "{{stage}} · {{cause}}")], "short"),
-        bars("Cache", "Stages looked up when a run's plan was settled: a hit needs no Job.",
-             [Query(f"sort_desc({events(CACHE, 'stage', 'outcome')} > 0)", "{{stage}} · {{outcome}}")], "short"),
-        rows("Stages", "Stages of all runs. Durations are read from buckets, so they are rough.", columns,
-             {"stage": "Stage"}),
+        bars("Failed attempts by reason", "What was found to be the reason, as the run's status names it; since the "
+             "operator's start, for a reason has no number before it is first met.",
+             [Query(f"sort_desc({total(of_operator(FAILURES), 'reason')} > 0)", "{{reason}}")], "short"),
+        bars("Pods lost", "Pods that the machines took away, by Kubernetes' reason; they go on from what was committed.",
+             [Query(f"sort_desc({events(PODS_LOST, 'reason')})", "{{reason}}")], "short"),
     ]  # fmt: skip
 
 
 def _tokens() -> Panels:
     return [
         bars("Tokens by stage", "All tokens of the chosen runs, by stage.",
-             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'stage')} > 0)", "{{stage}}")], "short").span(6),
+             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'stage')} > 0)", "{{stage}}")], "short"),
         bars("Tokens by kind", "`prompt_cached` are those that were not computed again; `judge` are the judge's.",
-             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'kind')} > 0)", "{{kind}}")], "short").span(6),
+             [Query(f"sort_desc({total(of_runs(RUN_TOKENS), 'kind')} > 0)", "{{kind}}")], "short"),
+        lines("Tokens so far", "All tokens of the chosen runs, by stage, as they grew.",
+              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True),
         bars("Judge's verdicts", "Patterns that the pruning's judge was asked about: to `keep` or `drop`, or why it gave "
              "no verdict. Empty where no run has a judge.",
-             [Query(f"sort_desc({total(of_runs(VERDICTS), 'outcome')} > 0)", "{{outcome}}")], "short").span(6),
-        lines("Tokens so far", "All tokens of the chosen runs, by stage, as they grew.",
-              [Query(total(of_runs(RUN_TOKENS), "stage"), "{{stage}}")], "short", stacked=True).span(6),
+             [Query(f"sort_desc({total(of_runs(VERDICTS), 'outcome')} > 0)", "{{outcome}}")], "short").span(12),
+        bars("Artifacts", "What the chosen runs' stages have left in the store.",
+             [Query(f"sort_desc({total(of_runs(ARTIFACT), 'stage')})", "{{stage}}")], "decbytes").span(12),
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from dto_operator.metrics import (
     RUN_FLOPS,
     RUN_GPU_SECONDS,
     RUN_TOKENS,
+    SAVED_FLOPS,
 )
 
 HOUR = 3600
@@ -70,6 +71,7 @@ def _runs() -> Table:
         Column(fall(RESPONSE_FLOPS, *OF_RUN), "FLOPs saved", "percentunit"),
         Column(accuracy[0], "Accuracy: base", "percentunit"),
         Column(accuracy[1], "Accuracy: tuned", "percentunit"),
+        Column(of_runs(SAVED_FLOPS), "Saved per answer", "si:FLOP"),
         Column(each_run(of_runs(RUN_FLOPS)), "Spent", "si:FLOP"),
         Column(of_runs(BREAK_EVEN), "Pays back after answers", "short"),
         Column(of_runs(GATE), "Gate passed", "bool_yes_no"),

@@ -54,6 +54,14 @@ def test_lines_are_asked_over_the_time_shown_with_room_for_a_steady_rate(played,
     assert [one.name for one in shown.found] == ["exits · judge"]
 
 
+@pytest.mark.parametrize("seconds", [36.0, 100.5, 3600.0, 604_801.0])
+def test_the_last_point_of_a_line_is_at_the_end_of_the_time(seconds):
+    window = Window(end=1_700_000_000.25, seconds=seconds)
+    steps = (window.end - window.start) / window.step
+    assert steps == pytest.approx(round(steps))
+    assert seconds - window.step < window.end - window.start <= seconds + 1e-3
+
+
 def test_a_panel_knows_which_of_its_queries_found_nothing():
     shown = Shown(panel("bargauge", ("A", "first", ""), ("B", "second", "")), (named("", 1.0),))
     assert shown.empty() == ("second",)

@@ -26,6 +26,7 @@ from dto_jobs.dashboard.units import written
         (0.001, "h", None, "3.6 s"),
         (1234.0, "h", None, "1.23 k h"),
         (34269.0, "suffix: answers", None, "34.3 k answers"),
+        (2.5e9, "decbytes", None, "2.5 GB"),
         (3.0, "reqps", None, "3 req/s"),
         (5e-7, "sci", None, "5.00e−07"),
         (1.0, "bool_yes_no", None, "yes"),
