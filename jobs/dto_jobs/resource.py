@@ -73,6 +73,13 @@ class Artifacts(Settings):
     done; all go with the run. A run on one machine keeps all, and this version of the operator takes `Retain` alone."""
 
 
+class Budget(Settings):
+    """What a run may take before somebody is told. Nothing is stopped by it."""
+
+    gpu_hours: float = Field(gt=0, le=1e6)
+    """GPU time of all stages and attempts together, in hours, as `dto_gpu_seconds_total` counts it."""
+
+
 class Spec(Settings):
     """What a run does."""
 
@@ -119,6 +126,8 @@ class Spec(Settings):
     """`PerStage` queues each Job when its stage starts; `WholeRun`, one place for the whole run, is refused by this version."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=2**31 - 1, exclude=True)
     """The run is deleted so long after it finished; never if absent. On a cluster only."""
+    budget: Budget | None = Field(default=None, exclude=True)
+    """What the run may take before the alert DtoBudgetOverrun tells of it. On a cluster only."""
     rerun_from: StageName | None = Field(default=None, exclude=True)
     """Make this stage's artifact and all later ones anew, even where they are there. On a cluster; `dto run --from` here."""
     managed_by: str | None = Field(

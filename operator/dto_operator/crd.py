@@ -20,6 +20,7 @@ PLURAL = "dtoruns"
 
 MUTABLE = {
     "suspend": True,
+    "budget": True,
     "ttlSecondsAfterFinished": True,
     "rerunFrom": True,
     "artifacts": {"policy": True},
@@ -28,7 +29,7 @@ MUTABLE = {
 
 FIXED = (
     "cannot be changed once the run exists. Create a run under another metadata.name: what is the same in both is reused. "
-    "May be changed: suspend, ttlSecondsAfterFinished, rerunFrom, artifacts.policy"
+    "May be changed: suspend, budget, ttlSecondsAfterFinished, rerunFrom, artifacts.policy"
 )
 
 COLUMNS = (

@@ -30,6 +30,7 @@ FIXED = {
 }
 FREE = {
     "suspend": [True, False],
+    "budget": [{"gpuHours": 4}, {"gpuHours": 0.5}, None],
     "ttlSecondsAfterFinished": [60, 0, None],
     "rerunFrom": ["training", "rollout", None],
 }
