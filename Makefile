@@ -103,6 +103,13 @@ dashboards: $(DEV)/.ready ## Write the dashboards' JSON, for the chart and for `
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
 
+licences: $(DEV)/.ready $(JOBS)/.ready ## List what is installed, with licences, as the packages say themselves
+	@for env in $(DEV) $(JOBS); do echo "== $$env"; $$env/python requirements/licences.py; done
+
+audit: $(DEV)/.ready ## Look for known weaknesses in what the locks name (asks the package index's data base: needs the network)
+	$(DEV)/pip-audit --disable-pip --require-hashes -r requirements/operator.txt
+	$(DEV)/pip-audit --disable-pip --require-hashes -r requirements/jobs.txt
+
 clean: ## Remove what was built
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
 
@@ -119,4 +126,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
