@@ -17,7 +17,7 @@ from dto_jobs.metrics import STAGE_METRICS
 from dto_operator.dashboards.built import DASHBOARDS, text
 from dto_operator.dashboards.panels import COLUMNS
 from dto_operator.dashboards.queries import POD_RUN
-from dto_operator.metrics import BUDGET, OPERATOR_METRICS, TOKEN_KINDS
+from dto_operator.metrics import OPERATOR_METRICS, TOKEN_KINDS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("charts/dto-operator/files/dashboards", "jobs/dto_jobs/dashboard/definitions")
@@ -103,8 +103,7 @@ def test_queries_ask_only_for_metrics_that_there_are(name):
 
 def test_what_the_operator_shows_is_on_a_dashboard():
     seen = {metric for name in DASHBOARDS for query in queries(name) for metric in asked(query)}
-    # No run can have a budget yet.
-    assert {metric.name for metric in OPERATOR_METRICS} - seen == {BUDGET.name}
+    assert {metric.name for metric in OPERATOR_METRICS} - seen == set()
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

@@ -142,7 +142,7 @@ def act(ground: Ground) -> None:
     Play(ground, "mistaken", analysis).fail("preflight", "never", 3)
     first.stage("rollout", attempt=2)
     first.fail("exits", "application", 9)
-    whole = Play(ground, "sums", MINIMAL)
+    whole = Play(ground, "sums", MINIMAL | {"budget": {"gpuHours": 1}})
     whole.preflight(STAGES, reused=("rollout",))
     for name in ("exits", "endings", "pruning", "pairs"):
         whole.stage(name, **(JUDGED if name == "pruning" else {}))

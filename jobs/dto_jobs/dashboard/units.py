@@ -13,7 +13,7 @@ def written(value: float, unit: str, decimals: int | None = None) -> str:
         return quantity(value, unit.removeprefix("si:"))
     if unit.startswith("suffix:"):
         text = count(value, decimals) if decimals is not None else short(value)
-        return f"{text}{NARROW}{unit.removeprefix('suffix:').strip()}"
+        return f"{text} {unit.removeprefix('suffix:').strip()}"
     if unit == "percentunit":
         return percent(value, 1 if decimals is None else decimals)
     if decimals is not None and abs(value) < 1000:

@@ -9,6 +9,7 @@ from dto_operator.dashboards.queries import ANSWERS_A_DAY, each_run, fall, of_mo
 from dto_operator.metrics import (
     ACCURACY,
     BREAK_EVEN,
+    BUDGET,
     GATE,
     OF_RUN,
     RESPONSE_FLOPS,
@@ -66,6 +67,7 @@ def _benchmarks() -> Panels:
 
 def _runs() -> Table:
     accuracy = [each_run(of_runs(ACCURACY, *of_model(variant))) for variant in ("base", "tuned")]
+    gpu = each_run(of_runs(RUN_GPU_SECONDS))
     columns = [
         Column(fall(RESPONSE_TOKENS, *OF_RUN), "Tokens saved", "percentunit"),
         Column(fall(RESPONSE_FLOPS, *OF_RUN), "FLOPs saved", "percentunit"),
@@ -73,6 +75,8 @@ def _runs() -> Table:
         Column(accuracy[1], "Accuracy: tuned", "percentunit"),
         Column(of_runs(SAVED_FLOPS), "Saved per answer", "si:FLOP"),
         Column(each_run(of_runs(RUN_FLOPS)), "Spent", "si:FLOP"),
+        Column(f"{gpu} / {HOUR}", "GPU time", "h"),
+        Column(f"{gpu} / {of_runs(BUDGET)}", "of its budget", "percentunit"),
         Column(of_runs(BREAK_EVEN), "Pays back after answers", "short"),
         Column(of_runs(GATE), "Gate passed", "bool_yes_no"),
     ]
@@ -86,16 +90,16 @@ def _cost() -> Panels:
     columns = [
         Column(total(of_runs(RUN_TOKENS), *stage), "Tokens", "short"),
         Column(of_runs(RUN_FLOPS), "FLOPs", "si:FLOP"),
-        Column(f"{of_runs(RUN_GPU_SECONDS)} / {HOUR}", "GPU-hours", "h"),
+        Column(f"{of_runs(RUN_GPU_SECONDS)} / {HOUR}", "GPU time", "h"),
     ]
     return [
         bars("FLOPs by stage", "Floating-point operations of the chosen runs, by stage, failed attempts included.",
              [Query(f"sort_desc({total(of_runs(RUN_FLOPS), 'stage')} > 0)", "{{stage}}")], "si:FLOP"),
-        bars("GPU-hours by stage", "Time in the engine or trainer, once for each GPU that was held.",
+        bars("GPU time by stage", "Time in the engine or trainer, once for each GPU that was held.",
              [Query(f"sort_desc({total(of_runs(RUN_GPU_SECONDS), 'stage')} / {HOUR})", "{{stage}}")], "h"),
         lines("FLOPs spent so far", "What the chosen runs have spent, as it grew.",
               [Query(each_run(of_runs(RUN_FLOPS)), "{{run}}")], "si:FLOP", stacked=True),
-        rows("Cost by stage", "Tokens of all kinds, floating-point operations and GPU-hours of each stage of each run.",
+        rows("Cost by stage", "Tokens of all kinds, floating-point operations and GPU time of each stage of each run.",
              columns, {**RUN, "stage": "Stage"}),
     ]  # fmt: skip
 
