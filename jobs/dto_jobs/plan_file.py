@@ -37,6 +37,8 @@ class Step(Entry):
     """Where its artifact is, or comes to be."""
     reused: bool
     """It is there, and was verified."""
+    damaged: bool = False
+    """One was there and is not what its receipt says, so it is made anew or another is taken."""
 
 
 class Plan(Entry):

@@ -28,7 +28,10 @@ def preflight(local: LocalRun, fresh: frozenset[str] = frozenset(), uncached: fr
         artifact = found[0] if found else attempts.next(step, fresh=step.name in fresh)
         if found:
             attempts.note(step.name, artifact)
-        steps.append(Step(name=step.name, key=step.key, artifact=artifact.base, reused=found is not None))
+        damaged = step.key in attempts.damaged
+        steps.append(
+            Step(name=step.name, key=step.key, artifact=artifact.base, reused=found is not None, damaged=damaged)
+        )
     plan = Plan(
         identity=local.identity,
         run=local.run,

@@ -42,6 +42,8 @@ class StepNote(Message):
     """Content key."""
     reused: bool
     """Its artifact is there already: the stage needs no Job."""
+    damaged: bool | None = None
+    """An artifact was there and is not what its receipt says; absent where none was."""
 
 
 class Termination(Message):

@@ -21,7 +21,7 @@ from dto_jobs.metrics import FLOPS, GPU_SECONDS, TOKENS, Metric, Sample
 from dto_jobs.pipeline import StageName
 from dto_operator import names
 from dto_operator.pod_failures import DISRUPTED
-from dto_operator.status import Attempts, StageStatus, Status
+from dto_operator.status import Attempts, CacheUse, StageStatus, Status
 
 OF_RUN = ("namespace", "run")
 RUNS = Metric("dto_runs", "gauge", ("phase",), "Runs that exist, by phase.")
@@ -102,7 +102,12 @@ PODS_LOST = Metric(
     ("reason",),
     "Pods of runs that the machines took away, by Kubernetes' reason (`PreemptionByScheduler`, `EvictionByEvictionAPI` …).",
 )
-CACHE = Metric("dto_stage_cache_total", "counter", ("stage", "outcome"), "Stages looked up; outcome: `hit`, `miss`.")
+CACHE = Metric(
+    "dto_stage_cache_total",
+    "counter",
+    ("stage", "outcome"),
+    "Stages looked up; outcome: `hit`, `miss`, `damaged`: a miss, since what is there is not what its receipt says.",
+)
 
 RECONCILED = Metric(
     "dto_operator_reconciles_total", "counter", ("outcome",), "Runs looked at: `done`, `failed`, `not_leading`."
@@ -186,7 +191,7 @@ class OperatorMetrics:
                 self._duration.labels(stage, result)
             for cause in ("first", "application", "infrastructure"):
                 self._attempts.labels(stage, cause)
-            for found in ("hit", "miss"):
+            for found in ("hit", "miss", "damaged"):
                 self._cache.labels(stage, found)
             for reason in STORE_REASONS:
                 self._failures.labels(stage, reason)
@@ -217,7 +222,7 @@ class OperatorMetrics:
     def _stage_moved(self, before: StageStatus | None, after: StageStatus, ready: datetime | None) -> None:
         self._count_attempts(before, after)
         if after.cache is not None and (before is None or before.cache is None):
-            self._cache.labels(after.name, "hit" if after.cache.hit else "miss").inc()
+            self._cache.labels(after.name, _cache_outcome(after.cache)).inc()
         began = after.start_time
         if began is not None and (before is None or before.start_time is None) and ready is not None:
             self._queued.labels(after.name).observe(max(0.0, (began - ready).total_seconds()))
@@ -251,6 +256,12 @@ class OperatorMetrics:
 
     def _histogram(self, metric: Metric, buckets: Iterable[float]) -> Histogram:
         return Histogram(metric.name, metric.meaning, metric.labels, buckets=tuple(buckets), registry=self.registry)
+
+
+def _cache_outcome(use: CacheUse) -> str:
+    if use.hit:
+        return "hit"
+    return "damaged" if use.damaged else "miss"
 
 
 class Samples(Collector):

@@ -132,7 +132,7 @@ def planned(row: StageStatus, words: Termination, at: datetime | None) -> StageS
     note = next((note for note in words.steps if note.name == row.name), None)
     if note is None:
         return row
-    cache = CacheUse(key=note.key[:128], hit=note.reused)
+    cache = CacheUse(key=note.key[:128], hit=note.reused, damaged=note.damaged)
     if not note.reused:
         kept = row if row.state != "Succeeded" else anew(row)
         return kept.model_copy(update={"cache": cache})

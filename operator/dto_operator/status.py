@@ -79,6 +79,8 @@ class CacheUse(StatusPart):
     """Content key: a digest of all that the artifact depends on."""
     hit: bool
     """It was, and was verified."""
+    damaged: bool | None = None
+    """One was there and is not what its receipt says, so it was not used; absent where there was none."""
 
 
 class ArtifactReference(StatusPart):

@@ -40,6 +40,8 @@ class Cluster:
         """Steps whose artifact is whole in the store."""
         self.reusable: set[str] = set()
         """Stages that the preflight finds there already."""
+        self.damaged: set[str] = set()
+        """Stages of which the preflight finds an artifact that it cannot use."""
         self.planned_from: str | None = None
         """From where the last plan makes things anew."""
         self.started: list[Start] = []
@@ -300,7 +302,10 @@ class Cluster:
 
         if step == names.PREFLIGHT:
             self._plan(pod["status"]["args"][3:])
-            steps = tuple(StepNote(name=name, key="ab", reused=name in self.made) for name in STAGE_NAMES)
+            steps = tuple(
+                StepNote(name=name, key="ab", reused=name in self.made, damaged=name in self.damaged or None)
+                for name in STAGE_NAMES
+            )
             return said(plan=f"store:runs/{UID}/plan.json", steps=steps)
         if step == names.RESULTS:
             self.made.add(step)

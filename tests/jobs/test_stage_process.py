@@ -248,6 +248,21 @@ def test_a_preflight_says_what_there_is_to_do(tmp_path):
     assert again.place("rollout") == "runs/ab-12/rollout/1", "another run of the same settings takes it from there"
 
 
+def test_a_preflight_says_of_which_stage_the_artifact_is_damaged(tmp_path):
+    store, file = tmp_path / "store", run_file(tmp_path)
+    first = planned(file, store)
+    for name in STAGES[:2]:
+        make(first, store, name)
+    (part,) = (store / first.place("exits")).glob("part-00000-*.jsonl.zst")
+    part.write_bytes(part.read_bytes()[:-5])
+    again = StageProcess(tmp_path, store, "preflight", str(file))
+    assert again.ended()[0] == 0
+    told = {step.name: (step.reused, step.damaged) for step in again.words().steps}
+    assert told["rollout"] == (True, None)
+    assert told["exits"] == (False, True)
+    assert told["endings"] == (False, None)
+
+
 def test_the_run_as_a_whole_is_concluded_from_the_store(tmp_path):
     store, file = tmp_path / "store", run_file(tmp_path, limit=30)
     plan = planned(file, store)

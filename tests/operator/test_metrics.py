@@ -128,8 +128,12 @@ def test_cache_hits_and_misses_are_counted_when_they_are_known():
     metrics = OperatorMetrics()
     hit = row("rollout", "Succeeded", cache=CacheUse(key="k", hit=True))
     miss = row("exits", "Pending", cache=CacheUse(key="k", hit=False))
-    metrics.moved(Status(), Status(stages=(hit, miss)))
-    metrics.moved(Status(stages=(hit, miss)), Status(stages=(hit, miss)))
+    broken = row("endings", "Pending", cache=CacheUse(key="k", hit=False, damaged=True))
+    known = Status(stages=(hit, miss, broken))
+    metrics.moved(Status(), known)
+    metrics.moved(known, known)
     found = shown(metrics)
     assert found['dto_stage_cache_total{outcome="hit",stage="rollout"}'] == 1
     assert found['dto_stage_cache_total{outcome="miss",stage="exits"}'] == 1
+    assert found['dto_stage_cache_total{outcome="damaged",stage="endings"}'] == 1
+    assert found['dto_stage_cache_total{outcome="miss",stage="endings"}'] == 0

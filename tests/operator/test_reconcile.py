@@ -68,6 +68,17 @@ def test_stages_whose_artifacts_are_there_need_no_job():
     assert not scene.row("endings").cache.hit
 
 
+def test_an_artifact_that_is_damaged_is_told_and_made_anew():
+    scene = Scene()
+    scene.cluster.damaged = {"rollout"}
+    scene.make("preflight")
+    assert scene.cluster.live() == ["rollout", "baseline"]
+    cache = scene.row("rollout").cache
+    assert cache is not None
+    assert (cache.hit, cache.damaged) == (False, True)
+    assert scene.row("baseline").cache == cache.model_copy(update={"damaged": None})
+
+
 def test_a_run_ends_with_the_stage_that_it_is_cut_at():
     scene = Scene({"until": "exits"})
     assert [row.name for row in scene.status.stages] == ["preflight", "rollout", "exits", "results"]

@@ -18,6 +18,8 @@ class Attempts:
     def __init__(self, store: Store, run: str) -> None:
         self._store = store
         self._run = run
+        self.damaged: set[str] = set()
+        """Content keys of which an artifact was found that is not what its receipt says."""
 
     def whole(self, step: PlannedStage) -> Whole | None:
         """Return the artifact with the step's content key, if there is one and every object of it is as its receipt says."""
@@ -86,6 +88,7 @@ class Attempts:
             artifact.verify(receipt)
         except StoreError:
             # Damaged or gone: as good as never made. The stage is computed anew in an attempt of its own.
+            self.damaged.add(key)
             return None
         return artifact, receipt
 

@@ -206,7 +206,10 @@ def preflight_file(
         plan = preflight(local, fresh_stages(fresh_from), uncached)
         if output is not None:
             output.write_text(plan.to_json(), encoding="utf-8")
-        steps = tuple(StepNote(name=step.name, key=step.key, reused=step.reused) for step in plan.steps)
+        steps = tuple(
+            StepNote(name=step.name, key=step.key, reused=step.reused, damaged=step.damaged or None)
+            for step in plan.steps
+        )
         waiting = [step.name for step in plan.steps if not step.reused]
         message = f"{local.run.name}: to be made: {', '.join(waiting) or 'nothing'}"
         last.write(state="done", exit_code=0, message=message, plan=FROM_STORE + plan_name(plan.identity), steps=steps)
