@@ -104,6 +104,12 @@ class OperatorProcess:
         return self._process.wait(timeout=PATIENCE)
 
     @property
+    def pid(self) -> int:
+        """Its number among the processes."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """It has not ended."""
         return self._process is not None and self._process.poll() is None

@@ -1,0 +1,196 @@
+"""Many runs at once on a real API server: who plays their pods, and clocks by plain watches what comes when.
+
+The hand plays kubelet and Job controller for all Jobs with our label: a pod per Job, which runs for a while and then succeeds
+with the last words of its step. So nothing is measured but the API server, and whoever makes the Jobs.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+from api_server import ApiServer
+from operator_process import NOW, STEPS, last_words
+
+from dto_operator import names
+
+Held = dict[str, Any]
+MERGE = "application/merge-patch+json"
+
+
+class Way(NamedTuple):
+    """How to reach an API server as its administrator; goes from process to process."""
+
+    url: str
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def way(server: ApiServer) -> Way:
+    """Return how to reach a server of the tests."""
+    files = server.authority.certificate("load", "/O=system:masters/CN=load", "DNS:load")
+    return Way(server.url, server.authority.folder / "ca.crt", *files)
+
+
+class Asker:
+    """Asks an API server, many things at once."""
+
+    def __init__(self, by: Way) -> None:
+        self._url = by.url
+        self._context = ssl.create_default_context(cafile=str(by.authority))
+        self._context.load_cert_chain(by.certificate, by.key)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open connections."""
+        connector = aiohttp.TCPConnector(ssl=self._context, limit=64)
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=600)
+        self._session = aiohttp.ClientSession(self._url, connector=connector, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close them."""
+        assert self._session is not None
+        await self._session.close()
+
+    async def ask(self, verb: str, path: str, content: Any = None, kind: str = "application/json") -> Any:
+        """Return what the API server answers; it must be well."""
+        assert self._session is not None
+        data = None if content is None else json.dumps(content).encode()
+        async with self._session.request(verb, path, data=data, headers={"Content-Type": kind}) as answer:
+            text = await answer.text()
+            assert answer.status < 300, f"{verb} {path}: {answer.status} {text}"
+            return json.loads(text)
+
+    async def watch(self, path: str, selector: str) -> AsyncIterator[tuple[str, Held]]:
+        """Yield what happens to objects from now on, as one long watch tells it."""
+        assert self._session is not None
+        query = {"watch": "true", "labelSelector": selector, "timeoutSeconds": "3600"}
+        async with self._session.get(path, params=query) as answer:
+            buffer = b""
+            async for piece in answer.content.iter_any():
+                *lines, buffer = (buffer + piece).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    yield event["type"], event["object"]
+
+
+@dataclass
+class Clock:
+    """When a plain watch showed what, in seconds of one clock, by chain and step."""
+
+    jobs: dict[tuple[str, str], float] = field(default_factory=dict)
+    pods: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def handoffs(self) -> list[float]:
+        """Return the seconds from a pod's success to the next Job, one for each that was."""
+        return [
+            self.jobs[chain, then] - seen
+            for (chain, step), seen in self.pods.items()
+            if step != STEPS[-1] and (chain, then := STEPS[STEPS.index(step) + 1]) in self.jobs
+        ]
+
+
+class Hand:
+    """Plays the pods of all Jobs in a namespace."""
+
+    def __init__(self, asker: Asker, namespace: str, seconds: tuple[float, float]) -> None:
+        self._asker, self._namespace, self._seconds = asker, namespace, seconds
+        self.clock = Clock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ended: dict[str, int] = {}
+        """Steps that ended, by chain."""
+
+    async def play(self, chains: int) -> None:
+        """Play until so many chains have ended; then return. An error of any part ends all."""
+        pods = asyncio.create_task(self._see_pods())
+        jobs = asyncio.create_task(self._see_jobs())
+        try:
+            while sum(count == len(STEPS) for count in self.ended.values()) < chains:
+                await asyncio.sleep(0.05)
+                for task in (pods, jobs, *self._tasks):
+                    if task.done() and task.exception() is not None:
+                        await task
+        finally:
+            pods.cancel()
+            jobs.cancel()
+
+    async def _see_jobs(self) -> None:
+        path = f"/apis/batch/v1/namespaces/{self._namespace}/jobs"
+        async for kind, job in self._asker.watch(path, names.SELECTOR):
+            labels = job["metadata"]["labels"]
+            chain, step = labels[names.RUN_UID], labels[names.STEP]
+            if kind == "ADDED" and (chain, step) not in self.clock.jobs:
+                self.clock.jobs[chain, step] = time.monotonic()
+                task = asyncio.create_task(self._run(job, chain, step))
+                self._tasks.add(task)
+                task.add_done_callback(lambda done: done.exception() or self._tasks.discard(done))
+
+    async def _see_pods(self) -> None:
+        path = f"/api/v1/namespaces/{self._namespace}/pods"
+        async for _, pod in self._asker.watch(path, names.SELECTOR):
+            labels = pod["metadata"]["labels"]
+            if pod["status"].get("phase") == "Succeeded":
+                self.clock.pods.setdefault((labels[names.RUN_UID], labels[names.STEP]), time.monotonic())
+
+    async def _run(self, job: Held, chain: str, step: str) -> None:
+        """Be the pod of a Job, from its start to its success, and the Job controller that counts it."""
+        metadata, template = job["metadata"], job["spec"]["template"]
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
+        name = f"{metadata['name']}-0"
+        labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-completion-index": "0"}
+        told = {"name": name, "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
+        pods = f"/api/v1/namespaces/{self._namespace}/pods"
+        await self._asker.ask("POST", pods, {"metadata": told, "spec": template["spec"]})
+        # The name decides, so that whoever makes the Jobs meets the same pods.
+        await asyncio.sleep(Random(f"{self._chain_name(job)}/{step}").uniform(*self._seconds))
+        ended = {"exitCode": 0, "reason": "Completed", "message": last_words(step, chain)}
+        state = {"terminated": {**ended, "startedAt": NOW, "finishedAt": NOW}}
+        container = {
+            "name": names.CONTAINER,
+            "state": state,
+            "ready": False,
+            "restartCount": 0,
+            "image": "i",
+            "imageID": "i",
+        }
+        status = {"phase": "Succeeded", "containerStatuses": [container]}
+        await self._asker.ask("PATCH", f"{pods}/{name}/status", {"status": status}, MERGE)
+        done = {"startTime": NOW, "active": 0, "succeeded": 1}
+        path = f"/apis/batch/v1/namespaces/{self._namespace}/jobs/{metadata['name']}/status"
+        await self._asker.ask("PATCH", path, {"status": done}, MERGE)
+        self.ended[chain] = self.ended.get(chain, 0) + 1
+
+    @staticmethod
+    def _chain_name(job: Held) -> str:
+        return str(job["metadata"]["labels"].get(names.RUN, ""))
+
+
+async def make_chains(asker: Asker, namespace: str, count: int, job: Callable[[str, str], Held]) -> None:
+    """Chain plain Jobs, so many chains at once, as a bare script does: the next when the watch shows a pod's success."""
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    chains = [f"r-{number:04}" for number in range(count)]
+    ended = set[tuple[str, str]]()
+    watched = asker.watch(f"/api/v1/namespaces/{namespace}/pods", names.SELECTOR)
+    for chain in chains:
+        await asker.ask("POST", path, job(chain, STEPS[0]))
+    made = set[asyncio.Task[Any]]()
+    async for _, pod in watched:
+        chain, step = (pod["metadata"]["labels"][label] for label in (names.RUN_UID, names.STEP))
+        if pod["status"].get("phase") != "Succeeded" or (chain, step) in ended:
+            continue
+        ended.add((chain, step))
+        if step != STEPS[-1]:
+            made.add(asyncio.create_task(asker.ask("POST", path, job(chain, STEPS[STEPS.index(step) + 1]))))
+        if len(ended) == count * len(STEPS):
+            await asyncio.gather(*made)
+            return
+    sys.exit("the watch ended")
