@@ -100,7 +100,8 @@ PODS_LOST = Metric(
     "dto_pods_lost_total",
     "counter",
     ("reason",),
-    "Pods of runs that the machines took away, by Kubernetes' reason (`PreemptionByScheduler`, `EvictionByEvictionAPI` …).",
+    "Pods of runs that the machines took away, by Kubernetes' reason (`PreemptionByScheduler`, `EvictionByEvictionAPI` …), "
+    "and `Other` for reasons of other controllers.",
 )
 CACHE = Metric(
     "dto_stage_cache_total",
@@ -183,7 +184,7 @@ class OperatorMetrics:
             self._reconciled.labels(outcome)
         for result in RESULTS:
             self._completed.labels(result)
-        for reason in DISRUPTED:
+        for reason in (*DISRUPTED, "Other"):
             self._lost.labels(reason)
         for stage in STEP_NAMES:
             self._queued.labels(stage)
@@ -207,7 +208,7 @@ class OperatorMetrics:
 
     def pod_lost(self, reason: str) -> None:
         """Count a pod that the machines took away."""
-        self._lost.labels(reason).inc()
+        self._lost.labels(reason if reason in DISRUPTED else "Other").inc()
 
     def moved(self, before: Status, after: Status) -> None:
         """Count what changed from one written status of a run to the next."""

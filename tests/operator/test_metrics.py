@@ -115,6 +115,15 @@ def test_failures_are_counted_by_what_was_found_to_be_the_reason():
     assert found['dto_stage_failures_total{reason="StoreFailed",stage="training"}'] == 0
 
 
+def test_pods_lost_are_counted_by_kubernetes_own_reasons():
+    metrics = OperatorMetrics()
+    for reason in ("PreemptionByScheduler", "PreemptionByScheduler", "SomebodyElse", "Another"):
+        metrics.pod_lost(reason)
+    found = shown(metrics)
+    assert found['dto_pods_lost_total{reason="PreemptionByScheduler"}'] == 2
+    assert found['dto_pods_lost_total{reason="Other"}'] == 2
+
+
 def test_made_up_reasons_make_no_series_without_end():
     metrics = OperatorMetrics()
     failed_attempts(metrics, "exits", [f"Made{number}" for number in range(500)])

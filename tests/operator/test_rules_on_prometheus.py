@@ -44,6 +44,16 @@ def test_prometheus_computes_every_rule(monitored, rule):
         assert found
 
 
+def test_a_stage_that_failed_because_of_the_store_is_seen_by_its_alert(monitored):
+    (alert,) = (rule for rule in RULES if rule.get("alert") == "DtoBucketErrors")
+    (found,) = monitored.server.query(expression(alert))
+    assert (found.labels["stage"], found.labels["reason"]) == ("rollout", "StoreFailed")
+
+
+def test_a_whole_run_is_some_dozens_of_series(monitored):
+    assert 30 < monitored.server.value('count({run="sums", job="operator"})') < 120
+
+
 def test_a_pod_that_was_preempted_is_counted_once(monitored):
     assert monitored.server.value('dto_pods_lost_total{reason="PreemptionByScheduler"}') == 1
 
