@@ -12,6 +12,7 @@ import yaml
 from local_kubelet import LocalKubelet
 from minio_service import ACCESS, SECRET
 from operator_process import PATHS, Ground, OperatorProcess, owned
+from pages import commands
 from service_process import built, free_port
 
 from dto_jobs.artifacts.addresses import open_store
@@ -24,10 +25,10 @@ STEPS = ("preflight", *MADE, "results")
 RUN = {
     "apiVersion": "dto.run/v1alpha1",
     "kind": "DTORun",
-    "metadata": {"name": "asked"},
+    "metadata": {"name": "my-run"},
     "spec": {
         "model": {"source": "builtin:tiny-reasoner"},
-        "problems": {"source": "builtin:graded-sums", "limit": 30},
+        "problems": {"inline": [{"id": str(n), "problem": f"{n} + 5", "answer": str(n + 5)} for n in range(1, 31)]},
         "engine": {"scripted": {}},
         "stages": {"rollout": {"samples": 2, "job": {"shards": 2}}},
         "until": "exits",
@@ -106,10 +107,10 @@ def run_file(ground, person, minio_server) -> Path:
 def asked(ground, person, kubelet, run_file) -> str:
     """A run that was submitted and is complete."""
     said = json.loads(person.told("submit", run_file, "--json"))
-    assert said["uid"] == ground.run("asked")["metadata"]["uid"]
-    kubelet.work_off("asked", STEPS)
-    ground.until(lambda: ground.condition("asked", "Complete"))
-    return "asked"
+    assert said["uid"] == ground.run("my-run")["metadata"]["uid"]
+    kubelet.work_off("my-run", STEPS)
+    ground.until(lambda: ground.condition("my-run", "Complete"))
+    return "my-run"
 
 
 def test_the_page_follows_the_commands():
@@ -141,7 +142,7 @@ def test_what_no_pod_can_have_is_refused_before_it_is_sent(person, run_file):
 
 @pytest.mark.services
 def test_what_the_server_refuses_is_told_as_it_says_it(person, run_file, asked):
-    assert asked == "asked"
+    assert asked == "my-run"
     content = yaml.safe_load(run_file.read_text())
     content["spec"]["seed"] = 5
     other = person.folder / "other.yaml"
@@ -199,10 +200,21 @@ def test_logs_are_those_of_all_shards(person, asked):
 
 @pytest.mark.services
 def test_the_report_comes_from_the_bucket(person, asked):
-    assert "report: asked.html" in person.told("report", asked)
-    assert "<html" in (person.folder / "asked.html").read_text()
+    assert "report: my-run.html" in person.told("report", asked)
+    assert "<html" in (person.folder / "my-run.html").read_text()
     results = json.loads(person.told("report", asked, "--json"))
     assert results["exits"]["traces"] == 60
+
+
+@pytest.mark.services
+def test_what_the_tutorial_tells_to_type_works(person, asked, minio_server, run_file):
+    (person.folder / "my-run.yaml").write_text(run_file.read_text())
+    told = [one for one in commands(ROOT / "docs/tutorials/ml-engineer.md") if one.startswith("kubectl dto ")]
+    assert len(told) == 7
+    for command in told:
+        assert asked in command
+        words = command.replace("http://127.0.0.1:9000", minio_server.endpoint).split()
+        assert person.told(*words[2:])
 
 
 @pytest.mark.services
@@ -251,7 +263,7 @@ def test_a_suspended_run_goes_on(ground, person, run_file):
 
 @pytest.mark.services
 def test_errors_say_what_to_do(person, asked, tmp_path):
-    assert f"there is no run 'aske' in this namespace; there are: {asked}" in person.refused(3, "cost", "aske")
+    assert f"there is no run 'my-ru' in this namespace; there are: {asked}" in person.refused(3, "cost", "my-ru")
     away = yaml.safe_load(Path(person.environment["KUBECONFIG"]).read_text())
     away["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_port()}"
     (tmp_path / "away.yaml").write_text(yaml.safe_dump(away))
