@@ -6,6 +6,7 @@ PYTHON ?= python3
 UV := build/uv/bin/uv
 DEV := build/env-dev/bin
 JOBS := build/env-jobs-cpu/bin
+SITE := build/env-docs/bin
 # One thread computes the same bits on every machine of a kind, and leaves the other core to the rest.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
@@ -45,7 +46,7 @@ browser: ## Install Chromium, which the report's tests open pages with, where th
 	  echo "== installing chromium for the report's tests"; apt-get update -q && apt-get install -yq --no-install-recommends chromium; \
 	else echo "== chromium is missing and cannot be installed here: the report's browser tests will NOT RUN"; fi
 
-unit: $(DEV)/.ready browser ## Lint, types, walls, contracts and the fast tests (no torch)
+unit: $(DEV)/.ready $(SITE)/.ready browser ## Lint, types, walls, contracts and the fast tests (no torch)
 	@echo "== tier unit"
 	$(DEV)/ruff check . && $(DEV)/ruff format --check .
 	$(DEV)/mypy
@@ -103,6 +104,10 @@ dashboards: $(DEV)/.ready ## Write the dashboards' JSON, for the chart and for `
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
 
+site: $(SITE)/.ready ## Build the documentation's site, strictly, in build/site
+	NO_MKDOCS_2_WARNING=true $(SITE)/mkdocs build -q -f .mkdocs.yml
+	@echo "== the site is in build/site/index.html"
+
 licences: $(DEV)/.ready $(JOBS)/.ready ## List what is installed, with licences, as the packages say themselves
 	@for env in $(DEV) $(JOBS); do echo "== $$env"; $$env/python requirements/licences.py; done
 
@@ -119,6 +124,11 @@ $(UV): requirements/uv.txt
 	build/uv/bin/pip install -q --require-hashes -r requirements/uv.txt
 	@touch $@
 
+$(SITE)/.ready: requirements/docs.txt $(UV)
+	$(UV) venv -q --allow-existing --python $(PYTHON) build/env-docs
+	VIRTUAL_ENV=build/env-docs $(UV) pip sync -q --require-hashes requirements/docs.txt
+	@touch $@
+
 build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	@echo "== setting up the environment $* (the first time downloads; jobs-cpu is 4 GB and takes 1 to 5 minutes)"
 	$(UV) venv -q --allow-existing --python $(PYTHON) build/env-$*
@@ -126,4 +136,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: site licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
