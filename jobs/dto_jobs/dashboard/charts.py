@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from dto_jobs.dashboard.gathering import Named, Window
-from dto_jobs.dashboard.units import written
+from dto_jobs.dashboard.units import on_axis, written
 from dto_jobs.report.svg import Scale, box, dot, drawing, label, line, path, polygon, ticks
 
 WIDTH, HEIGHT = 360.0, 168.0
@@ -109,9 +109,7 @@ def _pieces(points: Sequence[tuple[float, float]], longest: float) -> Iterator[l
 def _value_axis(x: Scale, y: Scale, unit: str) -> Iterator[Markup]:
     for tick in ticks(y.least, y.most, 4):
         yield line(x.start, y(tick), x.end, y(tick), "grid")
-        # Whole per cents, where the line goes through more than a few.
-        decimals = 0 if unit == "percentunit" and y.most - y.least > 0.05 else None
-        yield label(x.start - 6, y(tick) + 3.5, written(tick, unit, decimals), "tick end")
+        yield label(x.start - 6, y(tick) + 3.5, on_axis(tick, unit, y.most), "tick end")
 
 
 def _time_axis(x: Scale, y: Scale, window: Window) -> Iterator[Markup]:

@@ -33,9 +33,11 @@ def scientific(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}e}".replace("-", MINUS)
 
 
-def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
-    size = abs(seconds)
+def duration(seconds: float, beside: float | None = None) -> str:
+    """Return a time in the unit that suits it, or the one beside which it stands."""
+    if not seconds:
+        return f"0{NARROW}s"
+    size = abs(beside or seconds)
     if size < 1:
         return f"{1000 * seconds:.3g}{NARROW}ms"
     for limit, length, unit in ((120.0, 1.0, "s"), (7200.0, 60.0, "min"), (2 * DAY, 3600.0, "h")):
@@ -44,15 +46,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / DAY:.3g}{NARROW}days"
 
 
-def _nothing_or_duration(seconds: float) -> str:
-    return duration(seconds) if seconds else f"0{NARROW}s"
+def on_axis(value: float, unit: str, most: float) -> str:
+    """Return a value beside an axis that goes up to the most: all in one unit of time, and whole per cents."""
+    if unit in {"s", "h"}:
+        length = 3600.0 if unit == "h" else 1.0
+        return duration(length * value, length * most)
+    return written(value, unit, 0 if unit == "percentunit" and most > 0.05 else None)
 
 
 UNITS: dict[str, Callable[[float], str]] = {
     "none": short,
     "short": short,
-    "s": _nothing_or_duration,
-    "h": lambda hours: f"{short(hours)}{NARROW}h" if abs(hours) >= 2 else _nothing_or_duration(3600 * hours),
+    "s": duration,
+    "h": lambda hours: f"{short(hours)}{NARROW}h" if abs(hours) >= 2 else duration(3600 * hours),
     "decbytes": lambda size: quantity(size, "B"),
     "reqps": lambda pace: f"{short(pace)}{NARROW}req/s",
     "sci": scientific,

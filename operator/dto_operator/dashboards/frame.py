@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from dto_operator.dashboards.panels import SOURCE, Panels
 from dto_operator.dashboards.queries import ANSWERS_A_DAY, OPERATOR
-from dto_operator.metrics import BUILD, RUN_TOKENS
+from dto_operator.metrics import BUILD, RUN_INFO
 
 TAG = "dto"
 
@@ -42,10 +42,10 @@ def framed(name: str, title: str, description: str, hours: int) -> dashboard.Das
 
 def with_runs(made: dashboard.Dashboard) -> dashboard.Dashboard:
     """Let a person choose namespaces and runs."""
-    known = f'{RUN_TOKENS.name}{{run!=""'
-    return made.with_variable(_choice("namespace", "Namespace", f"label_values({known}}}, namespace)")).with_variable(
-        _choice("run", "Run", f'label_values({known}, namespace=~"$namespace"}}, run)')
-    )
+    run = f'label_values({RUN_INFO.name}{{namespace=~"$namespace"}}, run)'
+    return made.with_variable(
+        _choice("namespace", "Namespace", f"label_values({RUN_INFO.name}, namespace)")
+    ).with_variable(_choice("run", "Run", run))
 
 
 def with_operators(made: dashboard.Dashboard) -> dashboard.Dashboard:

@@ -1,6 +1,8 @@
 """From a dashboard's JSON and what Prometheus answers to a page."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -184,3 +186,11 @@ def test_the_command_s_mistakes_are_named(played, tmp_path):
     with pytest.raises(PrometheusError):
         write_dashboards("http://127.0.0.1:1", (), 1.0, {}, tmp_path / "d.html")
     assert not (tmp_path / "d.html").exists()
+
+
+def test_a_prometheus_that_is_not_there_ends_the_command_with_a_word_and_its_code(tmp_path):
+    command = [sys.executable, "-m", "dto_jobs", "dashboard", "--prometheus", "http://127.0.0.1:1"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == PrometheusError.exit_code
+    assert done.stderr.startswith("error: nothing answers at http://127.0.0.1:1: ")
+    assert list(tmp_path.iterdir()) == []

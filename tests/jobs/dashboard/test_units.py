@@ -2,7 +2,7 @@
 
 import pytest
 
-from dto_jobs.dashboard.units import written
+from dto_jobs.dashboard.units import on_axis, written
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,19 @@ def test_values_are_written_as_people_read_them(value, unit, decimals, text):
 def test_a_unit_that_is_not_known_is_not_guessed():
     with pytest.raises(KeyError):
         written(1.0, "furlongs")
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "texts"),
+    [
+        ((0.0, 50.0, 150.0), "s", ["0 s", "0.833 min", "2.5 min"]),
+        ((0.5, 1.5), "s", ["0.5 s", "1.5 s"]),
+        ((0.5, 3.0), "h", ["0.5 h", "3 h"]),
+        ((0.5, 1.0), "percentunit", ["50 %", "100 %"]),
+        ((0.005, 0.01), "percentunit", ["0.5 %", "1.0 %"]),
+        ((500.0, 1500.0), "short", ["500", "1.5 k"]),
+    ],
+)
+def test_values_beside_an_axis_have_one_unit_of_time(values, unit, texts):
+    shown = [on_axis(value, unit, max(values)) for value in values]
+    assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in shown] == texts
