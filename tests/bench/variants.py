@@ -22,11 +22,13 @@ STORE = Path(os.environ.get("DEMO_STORE") or ROOT / "build" / "demo")
 TARGET = ROOT / "build" / "variants.json"
 SEEDS = 5
 PROBLEMS = 600
+# By default a training without the NLL term is stopped by the guard; here it is to be seen what becomes of the model.
+UNGUARDED = ["stages.training.nll=0", "stages.training.guard.enabled=false"]
 VARIANTS = {
     "SimPO + NLL, necessary-thought pairs (the demo)": [],
-    "SimPO, necessary-thought pairs": ["stages.training.nll=0"],
+    "SimPO, necessary-thought pairs": UNGUARDED,
     "SimPO + NLL": ["stages.pairs.necessary=0"],
-    "SimPO": ["stages.pairs.necessary=0", "stages.training.nll=0"],
+    "SimPO": ["stages.pairs.necessary=0", *UNGUARDED],
     "SFT on chosen, necessary-thought pairs": ["stages.training.loss=sft"],
     "SFT on chosen": ["stages.pairs.necessary=0", "stages.training.loss=sft"],
     "SimPO + NLL, shortest-correct pairs (no DTO)": ["stages.pairs.chosen=shortest-correct"],
