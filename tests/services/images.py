@@ -1,6 +1,7 @@
 """The project's images, built for tests from its Dockerfile by buildah on a base that mmdebstrap makes from Debian packages.
 
-Layers are kept between runs: a change of the package makes a small one anew, a change of the lock the large ones.
+Layers are kept between runs: a change of the package makes a small one anew, a change of the lock the large ones. What builds
+that were killed have left behind goes at the next one, and all goes when it has become too much.
 """
 
 import fcntl
@@ -8,6 +9,7 @@ import functools
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -22,6 +24,10 @@ SOURCE = TOOLS.parents[1]
 CACHE = Path(
     os.environ.get("DTO_TOOLS") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dto-tools"
 )
+ROOM_BYTES = 40e9
+"""Free space that building, keeping and unpacking the largest image takes."""
+KEPT_BYTES = 25e9
+"""Layers of earlier locks are kept up to this much."""
 BASE, PAUSE = "localhost/dto-base:1", "localhost/dto-pause:1"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 SECRETS = {
@@ -36,6 +42,7 @@ SECRETS = {
 def image(target: str) -> str:
     """Return the name of the image of one of the Dockerfile's targets; build what is not built yet."""
     with _alone(), TemporaryDirectory() as scratch:
+        _tidy()
         _make_base()
         empty = Path(scratch) / "empty"
         empty.touch()
@@ -58,12 +65,14 @@ def write_archive(name: str, have: set[str], out: IO[bytes]) -> None:
         _make_base()
         _buildah("push", "--quiet", "--disable-compression", "--format=oci", name, f"oci:{layout}:{name}")
         manifest = _manifest(layout, name)
+        parts = _parts(layout, manifest["digest"])
+        _forget_others(layout, manifest, parts)
         manifest["annotations"] = {"io.containerd.image.name": name}
         index = {"schemaVersion": 2, "manifests": [manifest]}
         with tarfile.open(fileobj=out, mode="w|") as archive:
             _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
             _add(archive, "index.json", json.dumps(index).encode())
-            for digest in _parts(layout, manifest["digest"]):
+            for digest in parts:
                 if digest not in have:
                     archive.add(_blob(layout, digest), f"blobs/{digest.replace(':', '/')}")
 
@@ -79,6 +88,29 @@ def settings(name: str) -> dict[str, Any]:
     """Return an image's settings: user, entry point, labels."""
     found: dict[str, Any] = json.loads(_buildah("inspect", "--type=image", name))["OCIv1"]["config"]
     return found
+
+
+def _tidy() -> None:
+    """Remove what builds that were killed have left, and everything where earlier locks have filled the disk."""
+    storage = CACHE / "storage"
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in [path for path in mounts if path.startswith(f"{storage}/overlay/")]:
+        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+    for left in (*CACHE.glob("buildah[0-9]*"), *CACHE.glob("[0-9]*")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    if storage.exists():
+        _buildah("rm", "--all")
+        if sum(path.lstat().st_size for path in (storage / "overlay").rglob("*") if not path.is_dir()) > KEPT_BYTES:
+            _buildah("rmi", "--all", "--force")
+
+
+def _forget_others(layout: Path, manifest: dict[str, Any], parts: list[str]) -> None:
+    """Leave one image in a layout: earlier ones under the same name are never asked for again."""
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
+    kept = {_blob(layout, digest) for digest in parts}
+    for blob in set((layout / "blobs").rglob("*")) - kept:
+        if blob.is_file():
+            blob.unlink()
 
 
 def _make_base() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import images
 import yaml
 from control_plane import ControlPlane
-from images import CACHE, PAUSE
+from images import CACHE, PAUSE, ROOM_BYTES
 from service_process import PATIENCE, Service, built, missing
 
 PACKAGES = {
@@ -46,7 +46,11 @@ def lacking() -> str | None:
         return "only root may start a node"
     absent = [package for program, package in PACKAGES.items() if shutil.which(program, path=_path()) is None]
     absent += [] if (PLUGINS / "bridge").exists() else ["containernetworking-plugins"]
-    return f"not installed: {', '.join(absent)}" if absent else None
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(CACHE).free + sum(path.stat().st_size for path in CACHE.glob("layouts/*/blobs/*/*"))
+    return None if free > ROOM_BYTES else f"{free / 1e9:.0f} GB are free for images, {ROOM_BYTES / 1e9:.0f} are needed"
 
 
 class Place:
@@ -171,7 +175,12 @@ class Node:
             images.write_archive(name, have, importing.stdin)
             importing.stdin.close()
         assert importing.returncode == 0
-        assert name in self.ctr("images", "list", "-q").split()
+        held = self.ctr("images", "list", "-q").split()
+        assert name in held
+        # Of an earlier source or lock; what the new one does not share goes with it.
+        earlier = [one for one in held if one != name and one.startswith(name.rsplit(":", maxsplit=1)[0] + ":")]
+        if earlier:
+            self.ctr("images", "remove", "--sync", *earlier)
 
     def ctr(self, *arguments: str | Path) -> str:
         """Run containerd's own client on what Kubernetes uses."""
