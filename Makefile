@@ -104,6 +104,11 @@ dashboards: $(DEV)/.ready ## Write the dashboards' JSON, for the chart and for `
 lock: $(UV) ## Pin the dependencies with hashes
 	requirements/lock.sh $(UV)
 
+release: $(DEV)/.ready ## Make wheel, sdist, chart, bills of materials and checksums in dist: the same bytes from the same commit
+	@test -z "$$(git status --porcelain)" || { echo "a release is made of a commit: commit or remove what git status shows"; exit 1; }
+	rm -rf dist && requirements/release.sh dist $(DEV) "$$(tests/tools/build.sh helm)/helm"
+	@cat dist/SHA256SUMS
+
 site: $(SITE)/.ready ## Build the documentation's site, strictly, in build/site
 	NO_MKDOCS_2_WARNING=true $(SITE)/mkdocs build -q -f .mkdocs.yml
 	@echo "== the site is in build/site/index.html"
@@ -136,4 +141,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: site licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: release site licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
