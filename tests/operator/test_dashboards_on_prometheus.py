@@ -35,6 +35,8 @@ WIDTHS = (420, 1400)
 def asked(monitored):
     """Ask a dashboard for some runs, from before the first one to now."""
     prometheus = Prometheus(monitored.server.url)
+    # On a busy machine a scrape may take too long; then Prometheus has nothing for a moment.
+    monitored.server.scraped()
     end = time.time()
     window = Window(end, end - monitored.began, prometheus.scrape_seconds())
     return lambda name, **chosen: gather(name, read(name), prometheus, window, chosen)
@@ -49,6 +51,16 @@ def gathered(asked):
 def values(gathered, title):
     """Return what the panels of a title show, by the series' names."""
     return {one.name: one.last for shown in gathered.panels if shown.panel.title == title for one in shown.found}
+
+
+def highest(gathered, title):
+    """Return the highest value of each line."""
+    return {
+        one.name: max(value for _, value in one.series.points)
+        for shown in gathered.panels
+        if shown.panel.title == title
+        for one in shown.found
+    }
 
 
 def one(gathered, title):
@@ -131,8 +143,8 @@ def test_attempts_hits_and_verdicts_are_told_by_cause(gathered):
 def test_live_pods_are_seen_at_work(gathered):
     runs = gathered["runs"]
     assert 0 < values(runs, "Progress")["live-rollout-1-a1b2c3d4-0-x7k2p"] < 1
-    assert values(runs, "Tokens a second")["rollout · generated"] > 0
-    assert values(runs, "Inputs a second")["rollout"] > 0
+    assert highest(runs, "Tokens a second")["rollout · generated"] > 0
+    assert highest(runs, "Inputs a second")["rollout"] > 0
 
 
 def test_the_operator_is_seen_to_be_well(gathered):

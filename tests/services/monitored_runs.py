@@ -167,7 +167,8 @@ def act(ground: Ground) -> None:
 def at_work(folder: Path) -> Iterator[tuple[str, str]]:
     """Hand out the addresses of a stage's process that is at work, and of a training's."""
     store, port = folder / "store", free_port()
-    planned(run_file(folder, limit=1200, delay_seconds=0.03), store)
+    # Four minutes of work at least: longer than anybody looks, on a busy machine too.
+    planned(run_file(folder, limit=1200, delay_seconds=0.1), store)
     words = ("stage", "rollout", "--plan", "store:runs/r/plan.json")
     process = StageProcess(folder, store, *words, DTO_METRICS_PORT=str(port))
     training = Replayed("r", "training", 1, "0/1")
