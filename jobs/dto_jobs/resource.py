@@ -69,8 +69,9 @@ class Artifacts(Settings):
     folder: str | None = None
     """Folder on this machine, relative to the run file."""
     policy: Literal["Retain", "DeleteIntermediates", "DeleteOnRunDeletion"] = "Retain"
-    """What becomes of artifacts on a cluster: all stay; only the model, the results and the report stay once the run is
-    done; all go with the run. A run on one machine keeps all, and this version of the operator takes `Retain` alone."""
+    """What becomes of artifacts: `Retain` keeps all. `DeleteIntermediates` removes answers, traces and pairs once the run has
+    ended well; model, results, report and receipts stay. `DeleteOnRunDeletion` removes all with the run, on a cluster; on one
+    machine `dto discard` does. What another run uses always stays."""
 
 
 class Budget(Settings):

@@ -30,13 +30,6 @@ def refusals(run: DTORun, settings: OperatorSettings) -> list[Refusal]:
         found.append(
             ("spec.queuePolicy", "WholeRun is not supported by this version; leave it out, so that each Job is queued")
         )
-    if spec.artifacts.policy != "Retain":
-        found.append(
-            (
-                "spec.artifacts.policy",
-                "this version deletes no artifacts; write Retain, and let the bucket's rules delete",
-            )
-        )
     # Without the Jobs' settings, which add little; what the API server holds is measured again when it is handed over.
     size = len(run.model_dump_json(by_alias=True, exclude_none=True).encode())
     if size > LARGEST_RUN:

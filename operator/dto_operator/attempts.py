@@ -126,7 +126,7 @@ def _telling(step: Step, job: SeenJob, pods: Sequence[SeenPod]) -> Termination |
     words = [pod.words for pod in said if pod.words is not None and pod.words.state == "done"]
     if step.name == names.PREFLIGHT:
         return next((one for one in words if one.plan), None)
-    if step.name == names.RESULTS:
+    if step.name in {names.RESULTS, names.DISCARD}:
         return next(iter(words), None)
     if not job.done_indexes.union(pod.index for pod in said).issuperset(range(job.expected_indexes)):
         return None

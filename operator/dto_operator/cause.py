@@ -31,7 +31,7 @@ def settings(job: SeenJob) -> str:
 
 def small(job: SeenJob) -> bool:
     """Tell whether it is a step around the stages, set up by the operator's own settings."""
-    return job.step in {names.PREFLIGHT, names.RESULTS} or job.work == "collect"
+    return job.step in names.AROUND or job.work == "collect"
 
 
 def whose(job: SeenJob, field: str, setting: str) -> str:

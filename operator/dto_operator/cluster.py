@@ -47,6 +47,7 @@ PAGE = 500
 TAIL_BYTES = 1024
 """What is kept of a log's end."""
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 NOTE_BYTES = 1024
 """Longest note of an Event."""
 
@@ -136,7 +137,11 @@ class Cluster:
         except ConflictError:
             held = self._ask("GET", _path(manifest["kind"], metadata["namespace"], metadata["name"]))
         owners = held["metadata"].get("ownerReferences", ())
-        if not any(owner.get("controller") and owner["uid"] == owner_uid for owner in owners):
+        ours = any(owner.get("controller") and owner["uid"] == owner_uid for owner in owners)
+        labels = held["metadata"].get("labels", {})
+        # A Job that must outlive its run has no owner.
+        ours |= not owners and labels.get(names.WORK) == "discard" and labels.get(names.RUN_UID) == owner_uid
+        if not ours:
             raise TakenNameError(held)
         return held
 
@@ -145,6 +150,24 @@ class Cluster:
         wish = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         with contextlib.suppress(MissingError, ConflictError):
             self._ask("DELETE", _path(kind, namespace, name), wish)
+
+    def set_finalizer(self, run: Mapping[str, Any], *, held: bool) -> Held | None:
+        """Set our finalizer, or take it away, and leave others' as they are; return the run then, None where it is gone.
+
+        ConflictError where the run has changed since.
+        """
+        metadata = run["metadata"]
+        others = [name for name in metadata.get("finalizers", ()) if name != names.FINALIZER]
+        wish = {
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+            "finalizers": [*others, *([names.FINALIZER] if held else [])],
+        }
+        path = _path(KIND, metadata["namespace"], metadata["name"])
+        try:
+            return self._ask("PATCH", path, {"metadata": wish}, MERGE)
+        except MissingError:
+            return None
 
     def write_status(self, run: Mapping[str, Any], status: Held) -> Held:
         """Write a run's whole status and return the run as it is held then; ConflictError where it has changed since."""

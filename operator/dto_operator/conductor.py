@@ -14,7 +14,7 @@ from dto_operator.decision import Decision
 from dto_operator.job_manifest import manifests
 from dto_operator.metrics import OperatorMetrics
 from dto_operator.observation import Amount, Observed, observe
-from dto_operator.orders import DeleteRun, Order, Remove, Say, Start
+from dto_operator.orders import DeleteRun, Hold, Order, Release, Remove, Say, Start
 from dto_operator.pod_losses import PodLosses
 from dto_operator.settings import OperatorSettings
 from dto_operator.sightings import Held, Sight, Sightings
@@ -28,6 +28,8 @@ ROUNDS = 3
 """After a Job was started the run is looked at again at once, so that one write of the status tells of both the stage that is
 done and the one that began; at most so often in a row."""
 CONFLICT_SECONDS = 0.2
+ENDING = "because it is being terminated"
+"""What the API server says of a namespace in which it creates nothing any more."""
 REFUSALS = frozenset({400, 403, 422})
 """What no repetition mends: a quota, a missing right, a rule of the cluster's own."""
 
@@ -54,6 +56,8 @@ class Conductor:
         self._succeeded: dict[str, float] = {}
         self._ended_pods: set[str] = set()
         self._tails: dict[str, str] = {}
+        self._ending: set[str] = set()
+        """Runs in whose namespace nothing can be created any more."""
         self._losses = PodLosses(tools.metrics.pod_lost, datetime.now(tz=UTC))
 
     def work(self, may_write: Callable[[], bool]) -> None:
@@ -117,11 +121,13 @@ class Conductor:
         left = ROUNDS
         while (sight := self._sightings.of(key)) is not None:
             left -= 1
-            observed = observe(sight.run, sight.jobs, map(self._with_tail, sight.pods), dict(self._amounts))
+            observed = self._observed(key, sight)
             decision = self._decide(observed, datetime.now(tz=UTC), self._settings)
-            deeds = [order for order in decision.orders if not isinstance(order, Say)]
+            # Of a run that goes with this look, what is to be said is said before.
+            goes = any(isinstance(order, Release) for order in decision.orders)
+            deeds = [order for order in decision.orders if goes or not isinstance(order, Say)]
             trouble = self._carry_out(sight, deeds)
-            if left and deeds and trouble is None and all(isinstance(deed, Start) for deed in deeds):
+            if left and deeds and trouble is None and all(isinstance(deed, Start | Hold) for deed in deeds):
                 continue
             self._tell(key, sight, observed.status, decision)
             if trouble is not None:
@@ -129,10 +135,14 @@ class Conductor:
             return
         self._forget(key)
 
+    def _observed(self, key: str, sight: Sight) -> Observed:
+        pods = map(self._with_tail, sight.pods)
+        return observe(sight.run, sight.jobs, pods, dict(self._amounts), namespace_ends=key in self._ending)
+
     def _tell(self, key: str, sight: Sight, before: Status, decision: Decision) -> None:
         """Write the status and then what is to be said of it; note when to look again."""
         if self._written(key, sight, before, decision.status):
-            for order in decision.orders:
+            for order in () if Release() in decision.orders else decision.orders:
                 if isinstance(order, Say):
                     self._cluster.say(sight.run, order)
         if decision.look_again is not None:
@@ -146,6 +156,10 @@ class Conductor:
             except (ClusterError, DtoError, TakenNameError) as error:
                 if isinstance(error, ClusterError) and error.code not in REFUSALS:
                     return error
+                if isinstance(order, Start) and ENDING in str(error):
+                    self._ending.add(sight.run["metadata"]["uid"])
+                    self._queue.add_later(sight.run["metadata"]["uid"], 0.0)
+                    return None
                 # What a person must mend is told to a person.
                 reason = "NameTaken" if isinstance(error, TakenNameError) else "FailedCreate"
                 self._cluster.say(sight.run, Say("Warning", reason, str(error)))
@@ -160,8 +174,17 @@ class Conductor:
             case Remove():
                 self._cluster.remove("Job", metadata["namespace"], order.job, order.uid)
                 self._sightings.leaves("Job", order.uid)
+            case Hold() | Release():
+                self._set_finalizer(run, held=isinstance(order, Hold))
+            case Say():
+                self._cluster.say(run, order)
             case DeleteRun():
                 self._cluster.remove(KIND, metadata["namespace"], metadata["name"], metadata["uid"])
+
+    def _set_finalizer(self, run: Held, *, held: bool) -> None:
+        now = self._cluster.set_finalizer(run, held=held)
+        if now is not None:
+            self._sightings.notice(KIND, now)
 
     def _start(self, run: Held, order: Start) -> None:
         uid = run["metadata"]["uid"]
@@ -219,6 +242,7 @@ class Conductor:
     def _forget(self, key: str) -> None:
         self._progress_written.pop(key, None)
         self._succeeded.pop(key, None)
+        self._ending.discard(key)
         self._queue.forget(key)
         known = self._sightings.known("Pod")
         self._ended_pods &= known

@@ -8,12 +8,14 @@ from dto_jobs.resource import API_VERSION, KIND, Spec
 from dto_jobs.run_file import parse_run
 from dto_operator import names
 from dto_operator.orders import Start
-from dto_operator.pod_manifest import Manifest, Work, pod_template, run_annotation
+from dto_operator.pod_manifest import Manifest, Work, pod_template, run_annotation, store_variables
 from dto_operator.settings import OperatorSettings
 
 RENDEZVOUS_PORT = 29400
 """Where the nodes of a training meet: torchrun's own default."""
 TRAINING = "training"
+LINGERING_SECONDS = 300
+"""How long a Job is there to be looked at after it has removed what a deleted run had."""
 
 
 def manifests(run_object: Manifest, start: Start, settings: OperatorSettings) -> list[Manifest]:
@@ -32,17 +34,25 @@ def stage_job(spec: Spec, step: str) -> JobSettings:
     The steps around the stages read the same model and problems as the rollout does, so they get its environment and volumes.
     """
     stages = spec.stages
-    if step in {names.PREFLIGHT, names.RESULTS}:
-        around = stages.rollout.job
+    around = stages.rollout.job
+    if step == names.DISCARD:
+        # It reads no model and no problems, and does not wait for a volume that may be gone.
+        return JobSettings(env=around.env, env_from=around.env_from)
+    if step in names.AROUND:
         return JobSettings(env=around.env, env_from=around.env_from, volumes=around.volumes)
     found: JobSettings = getattr(stages, "evaluation" if step == "baseline" else step).job
     return found
 
 
+def store_address(spec: Spec, settings: OperatorSettings) -> str:
+    """Return where a run's artifacts are, as a person names it."""
+    return next((one["value"] for one in store_variables(spec, settings) if one["name"] == "DTO_STORE"), "its store")
+
+
 def endpoints(spec: Spec, step: str) -> Iterator[Endpoint]:
     """Yield the served models that a step asks: its pods get their keys, and no others do."""
     judge = spec.stages.pruning.judge
-    if spec.engine.openai is not None and step not in {"pairs", TRAINING, names.RESULTS}:
+    if spec.engine.openai is not None and step not in {"pairs", TRAINING, names.RESULTS, names.DISCARD}:
         yield spec.engine.openai
     if judge is not None and judge.endpoint is not None and step in {names.PREFLIGHT, "pruning"}:
         yield judge.endpoint
@@ -68,7 +78,12 @@ class _Job:
     @property
     def _alone(self) -> bool:
         """It is one small process: a step around the stages, or one that only collects."""
-        return self._start.work == "collect" or self._start.step in {names.PREFLIGHT, names.RESULTS}
+        return self._start.work == "collect" or self._start.step in names.AROUND
+
+    @property
+    def _outlives(self) -> bool:
+        """It removes what a run has that is being deleted, and must not go with the run."""
+        return self._start.work == "discard"
 
     @property
     def nodes(self) -> int:
@@ -82,7 +97,7 @@ class _Job:
     def manifest(self) -> Manifest:
         """Return the Job."""
         pods = max(self._shards, self.nodes)
-        queued = self._spec.queue_name is not None
+        queued = self._spec.queue_name is not None and not self._outlives
         job: Manifest = {
             "completionMode": "Indexed",
             "completions": pods,
@@ -97,6 +112,8 @@ class _Job:
             job["activeDeadlineSeconds"] = self._job.active_deadline_seconds
         if queued:
             job["suspend"] = True
+        if self._outlives:
+            job["ttlSecondsAfterFinished"] = LINGERING_SECONDS
         job["template"] = pod_template(self._spec, self._job, self._work(), self._settings)
         return {
             "apiVersion": "batch/v1",
@@ -105,7 +122,8 @@ class _Job:
                 "name": self._name,
                 "namespace": self._metadata["namespace"],
                 "labels": self._labels | self._queue(),
-                "ownerReferences": [self._owner()],
+                # With `--cascade=foreground` what a run owns is deleted before the run.
+                **({} if self._outlives else {"ownerReferences": [self._owner()]}),
             },
             "spec": job,
         }
@@ -145,7 +163,7 @@ class _Job:
         return {"action": action, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
     def _queue(self) -> dict[str, str]:
-        if self._spec.queue_name is None:
+        if self._spec.queue_name is None or self._outlives:
             return {}
         priority = self._metadata.get("labels", {}).get(names.QUEUE_PRIORITY)
         return {names.QUEUE: self._spec.queue_name} | ({names.QUEUE_PRIORITY: priority} if priority else {})
@@ -171,6 +189,7 @@ class _Job:
             labels=self._labels,
             image=(None if self._alone else self._job.image) or start.image or self._settings.jobs_image,
             resources=self._resources(),
+            reads_models=start.step != names.DISCARD,
             endpoints=() if start.work == "collect" else tuple(endpoints(self._spec, start.step)),
             annotations={names.RUN_FILE: run_annotation(self._object)} if first else {},
             subdomain=names.service_name(self._metadata["name"], self._metadata["uid"]) if self.nodes > 1 else None,
@@ -182,6 +201,8 @@ class _Job:
             return ["preflight", "/etc/dto/run.json", *(["--from", start.rerun_from] if start.rerun_from else [])]
         if start.step == names.RESULTS:
             return ["collect"]
+        if start.step == names.DISCARD:
+            return ["discard", *([] if self._outlives else ["--intermediates"])]
         if start.work == "collect":
             return ["collect", start.step]
         # A training's index says which node it is, not which shard.

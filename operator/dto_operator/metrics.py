@@ -152,7 +152,7 @@ OUTCOMES = frozenset({"keep", "drop", "missing", "unreadable", "unknown_id", "co
 PHASES = ("Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed")
 ENDED = frozenset({"Succeeded", "Failed"})
 RESULTS = ("succeeded", "failed")
-STEP_NAMES = (names.PREFLIGHT, *get_args(StageName), names.RESULTS)
+STEP_NAMES = (names.PREFLIGHT, *get_args(StageName), names.RESULTS, names.DISCARD)
 STORE_REASONS = ("ArtifactDamaged", "BucketDenied", "StoreFailed")
 """Reasons that lie with the artifact store."""
 MOST_REASONS = 64

@@ -19,7 +19,8 @@ STEP = f"{DOMAIN}/step"
 ATTEMPT = f"{DOMAIN}/attempt"
 """Label: which try of the step, from 1."""
 WORK = f"{DOMAIN}/work"
-"""Label: what the Job does for its step: `make` it, or `collect` the receipt that its pods left no word of."""
+"""Label: what the Job does for its step: `make` it, or `collect` the receipt that its pods left no word of; `discard` is for a
+run that is deleted."""
 SELECTOR = f"{MANAGED_BY}={OPERATOR}"
 """What the operator watches of Jobs and pods."""
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -28,8 +29,10 @@ FINALIZER = f"{DOMAIN}/artifacts"
 """Held only while artifacts are to be deleted with the run."""
 
 LONGEST = 63
-PREFLIGHT, RESULTS = "preflight", "results"
-"""The steps before and after the stages."""
+PREFLIGHT, RESULTS, DISCARD = "preflight", "results", "discard"
+"""The steps before and after the stages, and the one that removes what need not stay."""
+AROUND = frozenset({PREFLIGHT, RESULTS, DISCARD})
+"""Small steps, set up by the operator's own settings."""
 CONTAINER = "dto"
 METRICS = "metrics"
 """Name of the port at which pods are scraped."""

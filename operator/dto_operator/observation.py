@@ -96,7 +96,7 @@ class SeenJob:
     name: str
     uid: str
     owner_uid: str | None
-    """Uid of the object that controls it."""
+    """Uid of the object that controls it; of a Job for a run that is deleted, the run's, which it must outlive."""
     step: str
     attempt: int
     work: str = "make"
@@ -148,6 +148,8 @@ class Observed:
     """Pods by the uid of their Job, oldest first."""
     progress: Mapping[str, Amount] = field(default_factory=dict)
     """How far pods at work are, by pod name, as they said when they were asked."""
+    namespace_ends: bool = False
+    """Its namespace is being deleted: nothing can be created there any more."""
 
     def pods_of(self, job: SeenJob) -> tuple[SeenPod, ...]:
         """Return the pods of a Job, oldest first."""
@@ -165,6 +167,8 @@ def observe(
     jobs: Iterable[Mapping[str, Any]] = (),
     pods: Iterable[Mapping[str, Any]] = (),
     progress: Mapping[str, Amount] | None = None,
+    *,
+    namespace_ends: bool = False,
 ) -> Observed:
     """Return what is seen of a run, from raw objects of the API server.
 
@@ -184,6 +188,7 @@ def observe(
         strangers=tuple(job for job in seen if job.owner_uid != which.uid),
         pods={uid: tuple(of_job) for uid, of_job in by_job.items()},
         progress=progress or {},
+        namespace_ends=namespace_ends,
     )
 
 
@@ -197,7 +202,7 @@ def seen_job(held: Mapping[str, Any]) -> SeenJob:
     return SeenJob(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
-        owner_uid=_controller(metadata),
+        owner_uid=_controller(metadata) or _discarded_for(labels),
         step=str(labels.get(names.STEP, "")),
         attempt=number(labels, names.ATTEMPT),
         work=str(labels.get(names.WORK, "make")),
@@ -291,6 +296,10 @@ def _state(status: Mapping[str, Any]) -> Mapping[str, Any]:
 def _controller(metadata: Mapping[str, Any]) -> str | None:
     owners = [one for one in items(metadata, "ownerReferences") if isinstance(one, Mapping) and one.get("controller")]
     return str(owners[0].get("uid")) if owners else None
+
+
+def _discarded_for(labels: Mapping[str, Any]) -> str | None:
+    return str(labels.get(names.RUN_UID)) if labels.get(names.WORK) == "discard" else None
 
 
 def _conditions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:

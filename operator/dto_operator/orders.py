@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Work = Literal["make", "collect"]
+Work = Literal["make", "collect", "discard"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Start:
     """`preflight`, a stage, or `results`."""
     attempt: int
     work: Work = "make"
-    """`make` the step's artifact, or `collect` its receipt, where pods went away before they were read."""
+    """`make` the step's artifact, or `collect` its receipt, where pods went away before they were read; `discard` what a run
+    that is deleted has in the bucket."""
     plan: str | None = None
     """Where the plan is (`store:runs/UID/plan.json`); None for the preflight, which makes it."""
     image: str | None = None
@@ -46,4 +47,14 @@ class DeleteRun:
     """Delete the run itself: its time to live is over."""
 
 
-Order = Start | Remove | Say | DeleteRun
+@dataclass(frozen=True)
+class Hold:
+    """Set the finalizer: the run is not to go before what it has in the bucket."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """Take the finalizer away. That the run is gone already is success."""
+
+
+Order = Start | Remove | Say | DeleteRun | Hold | Release

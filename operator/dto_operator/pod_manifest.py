@@ -48,6 +48,8 @@ class Work:
     """The Service that gives the pods names."""
     endpoints: tuple[Endpoint, ...] = ()
     """The served models that they ask."""
+    reads_models: bool = True
+    """They read the run's models, some of which are on volumes."""
 
 
 def run_annotation(run_object: Manifest) -> str:
@@ -65,7 +67,7 @@ def pod_template(spec: Spec, job: JobSettings, work: Work, settings: OperatorSet
     """Return the template of an attempt's pods: restricted as Pod Security's strictest profile wants it."""
     port = settings.stage_metrics_port
     scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics"}
-    volumes = [*_own_volumes(work), *_claims(spec), *map(_volume, job.volumes)]
+    volumes = [*_own_volumes(work), *(_claims(spec) if work.reads_models else ()), *map(_volume, job.volumes)]
     pod: Manifest = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": settings.grace_seconds,
@@ -148,7 +150,7 @@ def _environment(spec: Spec, job: JobSettings, work: Work, settings: OperatorSet
     contract = {**work.environment, "DTO_METRICS_PORT": str(port), "DTO_GRACE_SECONDS": str(grace)}
     found = {name: {"name": name, "value": value} for name, value in usual.items()}
     found |= {one.name: _variable(one) for one in job.env}
-    found |= {one["name"]: one for one in (*_store(spec, settings), *_keys(work))}
+    found |= {one["name"]: one for one in (*store_variables(spec, settings), *_keys(work))}
     found |= {name: {"name": name, "value": value} for name, value in contract.items()}
     return list(found.values())
 
@@ -161,7 +163,7 @@ def _variable(variable: Any) -> Manifest:  # noqa: ANN401 - a Variable
     return dumped
 
 
-def _store(spec: Spec, settings: OperatorSettings) -> Iterator[Manifest]:
+def store_variables(spec: Spec, settings: OperatorSettings) -> Iterator[Manifest]:
     """Yield where artifacts are, and by which keys: as the run says, else as the operator is set up."""
     own = spec.artifacts
     place, endpoint, secret = settings.store, settings.store_endpoint, settings.store_secret

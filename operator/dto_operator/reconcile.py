@@ -14,6 +14,7 @@ from dto_operator.conclusion import fitted
 from dto_operator.conditions import Fact, conditions, is_true, since
 from dto_operator.decision import Decision
 from dto_operator.diagnosis import diagnose
+from dto_operator.farewell import farewell, guard
 from dto_operator.observation import Observed
 from dto_operator.orders import DeleteRun, Order
 from dto_operator.settings import OperatorSettings
@@ -26,12 +27,16 @@ def reconcile(observed: Observed, now: datetime, settings: OperatorSettings, dia
     if observed.identity.managed_by is not None:
         return Decision()
     if observed.identity.deleting:
-        return Decision(orders=tuple(removals(observed.jobs)))
+        return farewell(observed, now, settings, diagnose)
+    held = guard(observed)
     if _finished(observed.status) and not asked_anew(observed):
-        return _rest(observed, now)
+        return _rest(observed, now) if held is None else Decision((held,), look_again=0.0)
     refused = _refused(observed, settings)
     if refused is not None or observed.run is None:
         return _refuse(observed, refused or Fact(true=False, reason="InvalidSpec"), now)
+    if held is not None:
+        # Before anything is written to the bucket.
+        return Decision((held,), look_again=0.0)
     story = Story(observed, observed.run, now, diagnose)
     story.tell()
     status = fitted(story.status())

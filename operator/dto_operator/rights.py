@@ -22,6 +22,7 @@ class Right:
 
 IN_NAMESPACES = (
     Right(GROUP, PLURAL, ("list", "watch"), "see runs"),
+    Right(GROUP, PLURAL, ("patch",), "set and remove the finalizer of a run that takes its artifacts along"),
     Right(GROUP, PLURAL, ("delete",), "delete a run whose ttlSecondsAfterFinished is over"),
     Right(GROUP, f"{PLURAL}/status", ("patch",), "say how a run stands"),
     Right("batch", "jobs", ("list", "watch"), "see the Jobs of runs"),

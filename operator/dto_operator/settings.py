@@ -36,6 +36,9 @@ class OperatorSettings(BaseModel):
     """Port of `/metrics`, `/healthz` and `/readyz`; 0 for any free one."""
     stage_metrics_port: Annotated[int, Field(ge=1, le=65535)] = 9090
     """Port on which stage pods show `/metrics` and how far they are."""
+    discard_seconds: Annotated[float, Field(ge=1)] = 600.0
+    """What a run that is deleted has in the bucket (`artifacts.policy: DeleteOnRunDeletion`) is to be removed within so long;
+    then the run goes, and its artifacts stay."""
     grace_seconds: Annotated[int, Field(ge=5)] = 60
     """How long a pod that is to end may take to commit what it is at."""
     resync_seconds: Annotated[float, Field(gt=0)] = 300.0

@@ -95,9 +95,9 @@ class ArtifactReference(StatusPart):
 
 
 class StageStatus(StatusPart):
-    """How one stage stands; or the preflight before, or the gathering of results after them."""
+    """How one stage stands; or the preflight before, the gathering of results after them, or the removal of intermediates."""
 
-    name: Literal["preflight", StageName, "results"]
+    name: Literal["preflight", StageName, "results", "discard"]
     """Which stage."""
     state: Literal["Pending", "Queued", "Running", "Suspended", "Succeeded", "Failed"]
     """How it stands."""

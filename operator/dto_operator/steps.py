@@ -1,4 +1,4 @@
-"""What a run goes through on a cluster, in order: the preflight, the stages of its plan, the gathering of results."""
+"""What a run goes through on a cluster, in order: the preflight, the stages of its plan, the results, and the removal of the rest."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Step:
     @property
     def makes_artifact(self) -> bool:
         """It ends with a receipt, which can be read again where nobody heard of it."""
-        return self.name not in {names.PREFLIGHT, names.RESULTS}
+        return self.name not in names.AROUND
 
 
 def steps(spec: Spec) -> tuple[Step, ...]:
@@ -33,4 +33,6 @@ def steps(spec: Spec) -> tuple[Step, ...]:
     stages = [(link.name, (names.PREFLIGHT, *(need for need in link.needs if need not in SOURCES))) for link in links]
     everything = (names.PREFLIGHT, *(link.name for link in links))
     along = [(names.PREFLIGHT, ()), *stages, (names.RESULTS, everything)]
+    if spec.artifacts.policy == "DeleteIntermediates":
+        along.append((names.DISCARD, (*everything, names.RESULTS)))
     return tuple(Step(name, needs, stage_job(spec, name).retry) for name, needs in along)

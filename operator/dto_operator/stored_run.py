@@ -40,6 +40,8 @@ class Identity:
     created: datetime
     deleting: bool
     finalizers: tuple[str, ...]
+    deleted: datetime | None
+    """When its deletion was asked for."""
     managed_by: str | None
     """Another controller that works on the run."""
 
@@ -55,6 +57,7 @@ def identity(held: Mapping[str, Any]) -> Identity:
         created=moment(metadata.get("creationTimestamp")) or EPOCH,
         deleting=bool(metadata.get("deletionTimestamp")),
         finalizers=tuple(map(str, items(metadata, "finalizers"))),
+        deleted=moment(metadata.get("deletionTimestamp")),
         managed_by=str(group(held, "spec").get("managedBy") or "") or None,
     )
 

@@ -106,17 +106,18 @@ class Story:
     def status(self) -> Status:
         """Return how the run stands."""
         rows, suspended = tuple(self._rows.values()), self._spec.suspend
+        telling = [row for row in rows if not _left_over(row)]
         generation = self._observed.identity.generation
-        so = facts(rows, suspended=suspended)
+        so = facts(telling, suspended=suspended)
         changed = self._before.model_copy(update=self._changes)
         if changed.results is not None and changed.results.gate is not None:
             so["GatePassed"] = gate_of(changed.results.gate)
-        shown = _shown(rows)
+        shown = _shown(telling)
         amount = shown.progress if shown else None
         return changed.model_copy(
             update={
                 "observed_generation": generation,
-                "phase": phase(rows, suspended=suspended),
+                "phase": phase(telling, suspended=suspended),
                 "stage": shown.name if shown else None,
                 "progress": f"{amount.done}/{amount.total}" if amount else None,
                 "conditions": conditions(self._before.conditions, so, generation, self._now),
@@ -130,7 +131,7 @@ class Story:
     def _begin_anew(self) -> None:
         """Take back the preflight, and the stage that was asked for with all after it."""
         first = STAGE_NAMES.index(str(self._spec.rerun_from))
-        again = {names.PREFLIGHT, names.RESULTS, *STAGE_NAMES[first:]}
+        again = {*names.AROUND, *STAGE_NAMES[first:]}
         for name in again & set(self._rows):
             row = self._rows[name]
             seen = [job.attempt for job in self._observed.jobs if job.step == name]
@@ -282,7 +283,7 @@ class Story:
         self._rows[step.name] = standing.ended(self._rows[step.name], step, tried, why, self._observed, self._now)
 
     def _failed(self) -> str | None:
-        return next((name for name, row in self._rows.items() if row.state == "Failed"), None)
+        return next((name for name, row in self._rows.items() if row.state == "Failed" and not _left_over(row)), None)
 
     def _stop_the_others(self, failed: str) -> None:
         self.orders = [order for order in self.orders if not isinstance(order, Start)]
@@ -295,6 +296,11 @@ def _noted(job: SeenJob, written: Mapping[str, StageStatus]) -> bool:
     """Tell whether what became of a Job's attempt is written, so far as it matters."""
     row = written.get(job.step)
     return row is None or job.attempt <= row.attempts.total or row.state in {"Succeeded", "Failed"}
+
+
+def _left_over(row: StageStatus) -> bool:
+    """Tell whether intermediates could not be removed: they lie there, and the run came to what it was for."""
+    return row.name == names.DISCARD and row.state == "Failed"
 
 
 def _shown(rows: Iterable[StageStatus]) -> StageStatus | None:

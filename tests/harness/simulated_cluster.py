@@ -108,7 +108,7 @@ class Cluster:
         if ("job", name) in self.objects:
             return self.objects["job", name]
         spec = self.run["spec"]
-        alone = order.step in {names.PREFLIGHT, names.RESULTS} or order.work == "collect"
+        alone = order.step in names.AROUND or order.work == "collect"
         shards = 1 if alone else spec.get("stages", {}).get(order.step, {}).get("job", {}).get("shards", 1)
         self.started.append(order)
         return self.put("job", name, {
@@ -117,12 +117,12 @@ class Cluster:
                 "uid": f"{name}-{next(self._names)}",
                 "creationTimestamp": self.time(),
                 "labels": names.labels("qwen", UID, order.step, order.attempt, order.work),
-                "ownerReferences": [{"uid": UID, "controller": True}],
+                "ownerReferences": [] if order.work == "discard" else [{"uid": UID, "controller": True}],
             },
             "spec": {
                 "completions": shards,
                 "completionMode": "Indexed",
-                **({"suspend": True} if "queueName" in spec else {}),
+                **({"suspend": True} if "queueName" in spec and order.work != "discard" else {}),
                 "template": {"spec": {"containers": [self._container(order)]}},
             },
             "status": {},
@@ -144,6 +144,43 @@ class Cluster:
         self.writes.append("status")
         held = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         return self.put("run", "qwen", {**self.run, "status": held})
+
+    def delete(self, *, foreground: bool = False) -> None:
+        """Ask for the run's deletion, as a person does; it goes once nobody holds it."""
+        held = self.run
+        finalizers = [*held["metadata"].get("finalizers", ()), *(["foregroundDeletion"] if foreground else [])]
+        metadata = {**held["metadata"], "deletionTimestamp": self.time(), "finalizers": finalizers}
+        self.put("run", "qwen", {**held, "metadata": metadata})
+
+    def set_finalizer(self, *, held: bool) -> Raw | None:
+        """Set the operator's finalizer, or take it away."""
+        self.writes.append("hold" if held else "release")
+        run = self.objects.get(("run", "qwen"))
+        if run is None:
+            return None
+        others = [name for name in run["metadata"].get("finalizers", ()) if name != names.FINALIZER]
+        finalizers = [*others, *([names.FINALIZER] if held else [])]
+        return self.put("run", "qwen", {**run, "metadata": {**run["metadata"], "finalizers": finalizers}})
+
+    def collect(self) -> bool:
+        """Let the garbage collector do what is due for a run that is deleted; tell whether there was anything."""
+        run = self.objects.get(("run", "qwen"))
+        if run is not None and "deletionTimestamp" not in run["metadata"]:
+            return False
+        finalizers = run["metadata"].get("finalizers", []) if run is not None else []
+        owned = [job for job in self.jobs() if job["metadata"]["ownerReferences"]]
+        if run is not None and not finalizers:
+            self.drop("run", "qwen")
+        elif run is None or "foregroundDeletion" in finalizers:
+            for job in owned:
+                self.drop("job", job["metadata"]["name"])
+            if run is not None and not owned:
+                left = [name for name in finalizers if name != "foregroundDeletion"]
+                self.put("run", "qwen", {**run, "metadata": {**run["metadata"], "finalizers": left}})
+            return bool(owned) or run is not None
+        else:
+            return False
+        return True
 
     # The Job controller
 
@@ -167,7 +204,7 @@ class Cluster:
     def control(self) -> bool:
         """Let the Job controller do what is due; tell whether there was anything."""
         done = [self._control(job) for job in self.jobs()]
-        return any([*done, *map(self._collect_garbage, self._orphans())])
+        return any([*done, *map(self._collect_garbage, self._orphans()), self.collect()])
 
     def _orphans(self) -> list[Raw]:
         owners = {job["metadata"]["uid"] for job in self.jobs()}
@@ -307,6 +344,9 @@ class Cluster:
                 for name in STAGE_NAMES
             )
             return said(plan=f"store:runs/{UID}/plan.json", steps=steps)
+        if step == names.DISCARD:
+            self.made -= set(STAGE_NAMES) - {"training"} if work == "make" else self.made
+            return said(counts={"objects": 3, "bytes": 100})
         if step == names.RESULTS:
             self.made.add(step)
             found = Results(gate=GateResults(accepted=True, checks=()))

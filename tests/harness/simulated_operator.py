@@ -10,7 +10,7 @@ from simulated_cluster import Cluster, Event, Raw, seconds
 
 from dto_operator.decision import Decision
 from dto_operator.observation import observe
-from dto_operator.orders import DeleteRun, Remove, Start
+from dto_operator.orders import DeleteRun, Hold, Release, Remove, Start
 from dto_operator.reconcile import reconcile
 from dto_operator.settings import OperatorSettings
 from dto_operator.status import Status
@@ -99,6 +99,9 @@ class Operator:
                 self._call(f"start {order.step}", partial(self._start, order))
             case Remove():
                 self._call("remove", partial(self._remove, order))
+            case Hold() | Release():
+                held = isinstance(order, Hold)
+                self._call("hold" if held else "release", partial(self._set_finalizer, held=held))
             case DeleteRun():
                 self._call("delete", partial(self.cluster.drop, "run", "qwen"))
             case _:
@@ -116,6 +119,11 @@ class Operator:
     def _start(self, order: Start) -> None:
         held = self.cluster.start(order)
         self.known["job", held["metadata"]["name"]] = held
+
+    def _set_finalizer(self, *, held: bool) -> None:
+        now = self.cluster.set_finalizer(held=held)
+        if now is not None:
+            self.known["run", "qwen"] = now
 
     def _remove(self, order: Remove) -> None:
         self.cluster.remove(order)

@@ -53,7 +53,6 @@ REFUSED = [
         },
     ),
     ("spec.queuePolicy", "leave it out", {"queueName": "q", "queuePolicy": "WholeRun"}),
-    ("spec.artifacts.policy", "write Retain", {"artifacts": {"bucket": "dto", "policy": "DeleteOnRunDeletion"}}),
     (
         "spec.stages.training.job.nodes",
         "set nodes to 1",

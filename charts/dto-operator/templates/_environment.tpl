@@ -18,6 +18,7 @@
   "STEPS_MEMORY" .Values.stages.stepsMemory
   "METRICS_PORT" .Values.metrics.port
   "STAGE_METRICS_PORT" .Values.stages.metricsPort
+  "DISCARD_SECONDS" .Values.stages.discardSeconds
   "GRACE_SECONDS" .Values.stages.graceSeconds
   "RESYNC_SECONDS" .Values.operator.resyncSeconds
   "PROGRESS_SECONDS" .Values.operator.progressSeconds

@@ -19,6 +19,8 @@ from dto_jobs.errors import StoreError
 SCHEMA_VERSION = 2
 CHUNK = 1 << 20
 FILES = "content"
+DISCARDED = "discarded.json"
+"""Marks an artifact of which only the receipt is left, by `artifacts.policy: DeleteIntermediates`."""
 NOTE = re.compile(r"part-(\d{5,})\.json")
 IN_MEMORY = 8 << 20
 """Bytes of a compressed part that wait in memory; what is longer waits on the disk."""
@@ -94,6 +96,10 @@ class Artifact:
         standing = self.receipt()
         assert standing is not None
         return standing
+
+    def discarded(self) -> bool:
+        """Tell whether its objects were removed once the run was done, and its receipt kept."""
+        return self.store.exists(f"{self.base}/{DISCARDED}")
 
     def verify(self, receipt: Receipt) -> None:
         """Read every object once; StoreError names the first that is gone or differs from its digest."""
@@ -193,6 +199,11 @@ class Artifact:
         receipt = self.receipt()
         if receipt is None:
             raise StoreError(f"{self.base} has no receipt: it was never finished; run the stage again")
+        if self.discarded():
+            raise StoreError(
+                f"{self.base} was removed when its run was done (artifacts.policy: DeleteIntermediates); its receipt, the "
+                "results and the report are left, and a run that makes it anew has its records"
+            )
         place = 0
         for blob in receipt.blobs:
             if not blob.name.endswith(".jsonl.zst"):

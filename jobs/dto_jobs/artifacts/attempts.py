@@ -31,8 +31,9 @@ class Attempts:
 
     def is_known(self, step: PlannedStage) -> bool:
         """Tell whether there seems to be an artifact with the step's content key; nothing is verified."""
-        bases = (Artifact(self._store, base) for base in self._known(step))
-        return any(receipt.key == step.key for receipt in (artifact.receipt() for artifact in bases) if receipt)
+        there = [Artifact(self._store, base) for base in self._known(step)]
+        receipts = (artifact.receipt() for artifact in there if not artifact.discarded())
+        return any(receipt.key == step.key for receipt in receipts if receipt)
 
     def begun(self, step: PlannedStage, *, fresh: bool = False) -> Artifact:
         """Return the attempt to go on with: the latest if it is the step's and unfinished, else a new one."""
@@ -83,7 +84,7 @@ class Attempts:
     def _verified(self, artifact: Artifact, key: str) -> Whole | None:
         try:
             receipt = artifact.receipt()
-            if receipt is None or receipt.key != key:
+            if receipt is None or receipt.key != key or artifact.discarded():
                 return None
             artifact.verify(receipt)
         except StoreError:

@@ -59,6 +59,11 @@ class FolderStore:
         names = (path.relative_to(self._root).as_posix() for path in files)
         return sorted(name for name in names if name.startswith(prefix))
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the bytes of every object whose name begins so."""
+        with self._explained("list", prefix):
+            return {name: (self._root / name).stat().st_size for name in self.names(prefix)}
+
     def delete(self, prefix: str) -> None:
         """Remove all objects whose names begin so."""
         with self._explained("delete", prefix):

@@ -120,6 +120,11 @@ class S3Store:
         """Return the names that begin so, sorted; leases are not objects."""
         return sorted(name for name in self.versions(prefix) if not name.rpartition("/")[2].startswith("."))
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the bytes of every object whose name begins so."""
+        found = self.versions(prefix).items()
+        return {name: there.size for name, there in found if not name.rpartition("/")[2].startswith(".")}
+
     def versions(self, prefix: str) -> dict[str, Version]:
         """Return which version there is of every object whose name begins so."""
         with self._explained("list", prefix):

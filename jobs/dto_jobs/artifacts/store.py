@@ -29,6 +29,9 @@ class Store(Protocol):
     def names(self, prefix: str) -> list[str]:
         """Return the names that begin so, sorted."""
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the bytes of every object whose name begins so."""
+
     def delete(self, prefix: str) -> None:
         """Remove all objects whose names begin so."""
 

@@ -5,10 +5,7 @@ Exit codes are those of `dto_jobs.errors`; 0 is success, 1 an error of ours.
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +15,9 @@ from rich.console import Console
 from dto_jobs import __version__
 from dto_jobs.artifacts.store import Store
 from dto_jobs.causes import UnexpectedError, told
+from dto_jobs.cli.discarding import discard
 from dto_jobs.cli.options import Assume, Estimate, File, FreshFrom, Json, Overrides, PlanName, StoreAddress, Until
+from dto_jobs.cli.stopping import AT_ONCE, stopping_softly
 from dto_jobs.errors import DtoError, InterruptedRunError
 from dto_jobs.settings import store_from_environment
 
@@ -29,8 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-AT_ONCE = "stopped at once; what was committed is kept, and the same command goes on from there"
 
 # Tables wrap at the width of a terminal; a file or a pipe has none, so they get room.
 out = Console(width=None if sys.stdout.isatty() else 140)
@@ -101,7 +98,7 @@ def run(
     """Run a DTORun on this machine. Resumes by itself; what another run has computed already is reused."""
     from dto_jobs.cli.running import run_file  # noqa: PLC0415 - keeps `dto --help` quick
 
-    with stopping_softly() as stopping:
+    with stopping_softly(err) as stopping:
         results = run_file(
             file, store, [*(overrides or ()), *_until(until)], fresh_from, stopping, out if not as_json else err, shards
         )
@@ -369,6 +366,9 @@ def grade(
     grade_file(file, text, gold, identity, grader, out, as_json=as_json)
 
 
+app.command()(discard)
+
+
 def _until(until: str | None) -> list[str]:
     return [f"until={until}"] if until else []
 
@@ -377,22 +377,3 @@ def _store(address: str | None) -> Store:
     from dto_jobs.artifacts.addresses import open_store  # noqa: PLC0415 - keeps `dto --help` quick
 
     return open_store(address or store_from_environment())
-
-
-@contextmanager
-def stopping_softly() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C finish and commit the part at work, and the second stop at once."""
-    asked = False
-
-    def ask(_signal: int, _frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise InterruptedRunError(AT_ONCE)
-        asked = True
-        err.print("finishing the part at work, then stopping (Ctrl-C again stops at once)")
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -9,9 +9,11 @@ import yaml
 from rich.console import Console
 
 from dto_jobs.artifacts.addresses import SCHEME, open_store, scratch
+from dto_jobs.artifacts.artifact import DISCARDED
 from dto_jobs.artifacts.attempts import Attempts, Whole
 from dto_jobs.artifacts.folder import FolderStore
 from dto_jobs.artifacts.store import Store
+from dto_jobs.cli.discarding import removed
 from dto_jobs.cli.progress import CalmProgress, TerminalProgress
 from dto_jobs.cli.summary import summary
 from dto_jobs.core.results import Results
@@ -62,19 +64,39 @@ def run_file(  # noqa: PLR0917 - the command's options
         out.print(text, highlight=False, soft_wrap=True, markup=False)
 
     say(f"{local.run.name}: artifacts in {local.store.address}")
+    if (before := _done_before(local, fresh)) is not None:
+        say("it is done and its intermediates were removed (artifacts.policy); --from STAGE makes them anew")
+        return before
     processes = (0 if isinstance(local.store, FolderStore) else 1) if shards is None else shards
     if processes:
         from dto_jobs.process_run import ProcessRun  # noqa: PLC0415 - only such a run needs it
 
-        return conclude(
-            local.store, local.identity, local.run, ProcessRun(local, processes, say, stopping).work(fresh), out
-        )
+        whole = ProcessRun(local, processes, say, stopping).work(fresh)
+        return _ended(local, conclude(local.store, local.identity, local.run, whole, out), say)
     with ExitStack() as stack:
         progress: Progress = CalmProgress(say)
         if out.is_terminal:
             progress = stack.enter_context(TerminalProgress(out))
         whole = local.work(progress, stopping, fresh)
-    return conclude(local.store, local.identity, local.run, whole, out)
+    return _ended(local, conclude(local.store, local.identity, local.run, whole, out), say)
+
+
+def _ended(local: LocalRun, results: Results, say: Callable[[str], None]) -> Results:
+    """Remove what the run need not keep now that it has ended well, if it wants that."""
+    if local.run.spec.artifacts.policy == "DeleteIntermediates":
+        say(f"intermediates: {removed(local.store, local.identity, intermediates=True)[1]}")
+    return results
+
+
+def _done_before(local: LocalRun, fresh: frozenset[str]) -> Results | None:
+    """Return the results of a run of which nothing else is left to be read; None where it is to be made, or made anew."""
+    store, place = local.store, local.place
+    if fresh or not store.exists(f"{place}/{DISCARDED}"):
+        return None
+    local.settled()
+    if b"".join(store.read(f"{place}/run.yaml")).decode() != _yaml(local.run):
+        return None
+    return Results.model_validate_json(b"".join(store.read(f"{place}/results.json")))
 
 
 def conclude(store: Store, identity: str, run: DTORun, whole: Mapping[str, Whole], out: Console) -> Results:
