@@ -171,16 +171,15 @@ class Cluster:
         owned = [job for job in self.jobs() if job["metadata"]["ownerReferences"]]
         if run is not None and not finalizers:
             self.drop("run", "qwen")
-        elif run is None or "foregroundDeletion" in finalizers:
-            for job in owned:
-                self.drop("job", job["metadata"]["name"])
-            if run is not None and not owned:
-                left = [name for name in finalizers if name != "foregroundDeletion"]
-                self.put("run", "qwen", {**run, "metadata": {**run["metadata"], "finalizers": left}})
-            return bool(owned) or run is not None
-        else:
+            return True
+        if run is not None and "foregroundDeletion" not in finalizers:
             return False
-        return True
+        for job in owned:
+            self.drop("job", job["metadata"]["name"])
+        if run is not None and not owned:
+            left = [name for name in finalizers if name != "foregroundDeletion"]
+            self.put("run", "qwen", {**run, "metadata": {**run["metadata"], "finalizers": left}})
+        return bool(owned) or run is not None
 
     # The Job controller
 
