@@ -87,10 +87,13 @@ class Conductor:
         uid = held["metadata"]["uid"]
         if kind == "Pod":
             self._losses.noticed(held)
+        if gone:
+            self._ended_pods.discard(uid)
+            self._tails.pop(uid, None)
         run = self._sightings.forget(kind, uid) if gone else self._sightings.notice(kind, held)
         if run is None:
             return
-        if kind == "Pod" and held.get("status", {}).get("phase") == "Succeeded":
+        if not gone and kind == "Pod" and held.get("status", {}).get("phase") == "Succeeded":
             self._pod_succeeded(run, uid)
         if kind == KIND and gone:
             self._forget(run)
@@ -109,6 +112,10 @@ class Conductor:
             listed = [held for namespace in namespaces for held in self._cluster.listed(kind, namespace)]
             for run in self._sightings.compare(kind, before, listed):
                 self._queue.add(run)
+        known = self._sightings.known("Pod")
+        self._ended_pods &= known
+        for uid in self._tails.keys() - known:
+            self._tails.pop(uid, None)
         self.look_at_all()
 
     def look_at_all(self) -> None:
@@ -137,7 +144,7 @@ class Conductor:
 
     def _observed(self, key: str, sight: Sight) -> Observed:
         pods = map(self._with_tail, sight.pods)
-        return observe(sight.run, sight.jobs, pods, dict(self._amounts), namespace_ends=key in self._ending)
+        return observe(sight.run, sight.jobs, pods, self._amounts_of(sight), namespace_ends=key in self._ending)
 
     def _tell(self, key: str, sight: Sight, before: Status, decision: Decision) -> None:
         """Write the status and then what is to be said of it; note when to look again."""
@@ -239,15 +246,16 @@ class Conductor:
         ]
         return {**pod, "status": {**pod["status"], "containerStatuses": statuses}}
 
+    def _amounts_of(self, sight: Sight) -> dict[str, Amount]:
+        """Return how far the pods of one run are: with thousands of runs, all of them would be too many to copy for each."""
+        found = {name: self._amounts.get(name) for pod in sight.pods if (name := pod["metadata"]["name"])}
+        return {name: amount for name, amount in found.items() if amount is not None}
+
     def _forget(self, key: str) -> None:
         self._progress_written.pop(key, None)
         self._succeeded.pop(key, None)
         self._ending.discard(key)
         self._queue.forget(key)
-        known = self._sightings.known("Pod")
-        self._ended_pods &= known
-        for uid in [uid for uid in self._tails if uid not in known]:
-            self._tails.pop(uid, None)
 
 
 def _ended(pod: Held) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from dto_jobs.endpoint import Endpoint
+from dto_jobs.errors import InvalidRunError
 from dto_jobs.job_settings import JobSettings, Resources, ShardedJobSettings, TrainingJobSettings
 from dto_jobs.resource import API_VERSION, KIND, Spec
-from dto_jobs.run_file import parse_run
 from dto_operator import names
 from dto_operator.orders import Start
 from dto_operator.pod_manifest import Manifest, Work, pod_template, run_annotation, store_variables
 from dto_operator.settings import OperatorSettings
+from dto_operator.stored_run import Invalid, spec_of
 
 RENDEZVOUS_PORT = 29400
 """Where the nodes of a training meet: torchrun's own default."""
@@ -23,7 +24,9 @@ def manifests(run_object: Manifest, start: Start, settings: OperatorSettings) ->
 
     `run_object` is the DTORun as the API server has it. RunTooLargeError where its spec does not fit into an annotation.
     """
-    run = parse_run(run_object, f"{KIND} {run_object['metadata']['name']}")
+    run = spec_of(run_object)
+    if isinstance(run, Invalid):
+        raise InvalidRunError(f"{KIND} {run_object['metadata']['name']}: {run.message}")
     job = _Job(run_object, run.spec, start, settings)
     return [*([job.service()] if job.nodes > 1 else []), job.manifest()]
 

@@ -1,5 +1,6 @@
 """What was last seen of runs, their Jobs and pods: fed by watches, by lists, and by the answers to the operator's own writes."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,17 @@ from dto_operator import names
 Held = dict[str, Any]
 REMEMBERED = 4096
 """Uids of objects that are gone, kept so that a late answer does not bring one of them back."""
+METADATA = (
+    "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
+    "annotations", "ownerReferences", "finalizers",
+)  # fmt: skip
+INDEX = "batch.kubernetes.io/job-completion-index"
+READ_LABELS = (names.RUN_UID, names.STEP, names.ATTEMPT, names.WORK, INDEX)
+READ_CONDITIONS = ("PodScheduled", "DisruptionTarget")
+JOB_SPEC = ("completions", "completionMode", "suspend")
+JOB_STATUS = ("startTime", "completionTime", "active", "ready", "failed", "completedIndexes", "conditions")
+SHORT = 64
+"""Longest string that is looked for among those that are held already: names and words, not messages."""
 
 
 @dataclass(frozen=True)
@@ -132,22 +144,43 @@ def _version(held: Mapping[str, Any]) -> int:
 
 def _light(kind: str, held: Mapping[str, Any]) -> Held:
     """Return an object without what nobody here reads: with thousands of them, that is most of the memory."""
-    metadata = {key: value for key, value in held["metadata"].items() if key != "managedFields"}
+    kept = {**held, "metadata": _picked(held["metadata"], METADATA)}
     if kind == KIND:
         # Only when the status was last changed is asked for.
-        metadata["managedFields"] = [
-            {key: entry.get(key) for key in ("manager", "subresource", "time")}
-            for entry in held["metadata"].get("managedFields", ())
-        ]
-    kept = {**held, "metadata": metadata}
+        changes = held["metadata"].get("managedFields", ())
+        kept["metadata"]["managedFields"] = [_picked(entry, ("manager", "subresource", "time")) for entry in changes]
+    else:
+        kept = _of_work(kind, kept)
+    light: Held = _interned(kept)
+    return light
+
+
+def _of_work(kind: str, held: Mapping[str, Any]) -> Held:
+    """Return what is read of a Job or a pod."""
+    metadata, spec, status = dict(held["metadata"]), held.get("spec", {}), held.get("status", {})
+    for part in ("labels", "annotations"):
+        metadata[part] = _picked(metadata.get(part, {}), READ_LABELS)
+    owners = metadata.get("ownerReferences", ())
+    metadata["ownerReferences"] = [_picked(one, ("uid", "controller")) for one in owners if one.get("controller")]
+    kept = {key: held[key] for key in ("apiVersion", "kind") if key in held} | {"metadata": metadata}
     if kind == "Pod":
-        kept["spec"] = {"nodeName": held.get("spec", {}).get("nodeName")}
-        metadata["annotations"] = {
-            key: value for key, value in metadata.get("annotations", {}).items() if key != f"{names.DOMAIN}/run"
-        }
-    if kind == "Job":
-        spec = dict(held.get("spec", {}))
-        containers = spec.pop("template", {}).get("spec", {}).get("containers", ())
-        told = [{key: one.get(key) for key in ("name", "image", "args")} for one in containers]
-        kept["spec"] = {**spec, "template": {"spec": {"containers": told}}}
-    return kept
+        told = _picked(status, ("phase", "reason", "message", "podIP"))
+        told["conditions"] = [one for one in status.get("conditions", ()) if one.get("type") in READ_CONDITIONS]
+        told["containerStatuses"] = [_picked(one, ("name", "state")) for one in status.get("containerStatuses", ())]
+        return {**kept, "spec": _picked(spec, ("nodeName",)), "status": told}
+    containers = spec.get("template", {}).get("spec", {}).get("containers", ())
+    template = {"spec": {"containers": [_picked(one, ("name", "image", "args")) for one in containers]}}
+    return {**kept, "spec": {**_picked(spec, JOB_SPEC), "template": template}, "status": _picked(status, JOB_STATUS)}
+
+
+def _picked(held: Mapping[str, Any], keys: Iterable[str]) -> Held:
+    return {key: held[key] for key in keys if key in held}
+
+
+def _interned(held: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON with each short string held once for all objects: a parser makes each anew, and thousands of objects are alike."""
+    if isinstance(held, dict):
+        return {sys.intern(key): _interned(value) for key, value in held.items()}
+    if isinstance(held, list | tuple):
+        return [_interned(one) for one in held]
+    return sys.intern(held) if type(held) is str and len(held) <= SHORT else held

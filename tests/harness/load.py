@@ -1,7 +1,7 @@
 """Many runs at once on a real API server: who plays their pods, and clocks by plain watches what comes when.
 
-The hand plays kubelet and Job controller for all Jobs with our label: a pod per Job, which runs for a while and then succeeds
-with the last words of its step. So nothing is measured but the API server, and whoever makes the Jobs.
+The hand plays the kubelets for all pods with our label: each begins, works for a while and then succeeds with the last words of
+its step. Pods are made, and Jobs completed, by Kubernetes' own Job controller.
 """
 
 import asyncio
@@ -100,78 +100,66 @@ class Clock:
 
 
 class Hand:
-    """Plays the pods of all Jobs in a namespace."""
+    """Plays the pods of all Jobs in a namespace, until so many chains have ended."""
 
     def __init__(self, asker: Asker, namespace: str, seconds: tuple[float, float]) -> None:
         self._asker, self._namespace, self._seconds = asker, namespace, seconds
         self.clock = Clock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.ended: dict[str, int] = {}
-        """Steps that ended, by chain."""
+        self._played: dict[str, asyncio.Task[None]] = {}
 
     async def play(self, chains: int) -> None:
-        """Play until so many chains have ended; then return. An error of any part ends all."""
-        pods = asyncio.create_task(self._see_pods())
-        jobs = asyncio.create_task(self._see_jobs())
+        """Play, and return when the last pod of the last chain was seen to succeed. An error of any part ends all."""
+        watching = [asyncio.create_task(see()) for see in (self._see_pods, self._see_jobs)]
         try:
-            while sum(count == len(STEPS) for count in self.ended.values()) < chains:
+            while sum(step == STEPS[-1] for _, step in self.clock.pods) < chains:
                 await asyncio.sleep(0.05)
-                for task in (pods, jobs, *self._tasks):
-                    if task.done() and task.exception() is not None:
+                for task in (*watching, *self._played.values()):
+                    if task.done():
                         await task
         finally:
-            pods.cancel()
-            jobs.cancel()
+            for task in (*watching, *self._played.values()):
+                task.cancel()
 
     async def _see_jobs(self) -> None:
-        path = f"/apis/batch/v1/namespaces/{self._namespace}/jobs"
-        async for kind, job in self._asker.watch(path, names.SELECTOR):
-            labels = job["metadata"]["labels"]
-            chain, step = labels[names.RUN_UID], labels[names.STEP]
-            if kind == "ADDED" and (chain, step) not in self.clock.jobs:
-                self.clock.jobs[chain, step] = time.monotonic()
-                task = asyncio.create_task(self._run(job, chain, step))
-                self._tasks.add(task)
-                task.add_done_callback(lambda done: done.exception() or self._tasks.discard(done))
+        async for kind, job in self._asker.watch(self._path("/apis/batch/v1", "jobs"), names.SELECTOR):
+            if kind == "ADDED":
+                self.clock.jobs.setdefault(_place(job), time.monotonic())
 
     async def _see_pods(self) -> None:
-        path = f"/api/v1/namespaces/{self._namespace}/pods"
-        async for _, pod in self._asker.watch(path, names.SELECTOR):
-            labels = pod["metadata"]["labels"]
+        async for kind, pod in self._asker.watch(self._path("/api/v1", "pods"), names.SELECTOR):
+            place, name = _place(pod), pod["metadata"]["name"]
             if pod["status"].get("phase") == "Succeeded":
-                self.clock.pods.setdefault((labels[names.RUN_UID], labels[names.STEP]), time.monotonic())
+                self.clock.pods.setdefault(place, time.monotonic())
+                played = self._played.pop(name, None)
+                if played is not None:
+                    await played
+            elif kind == "ADDED":
+                self._played[name] = asyncio.create_task(self._work(pod, *place))
 
-    async def _run(self, job: Held, chain: str, step: str) -> None:
-        """Be the pod of a Job, from its start to its success, and the Job controller that counts it."""
-        metadata, template = job["metadata"], job["spec"]["template"]
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
-        name = f"{metadata['name']}-0"
-        labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-completion-index": "0"}
-        told = {"name": name, "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
-        pods = f"/api/v1/namespaces/{self._namespace}/pods"
-        await self._asker.ask("POST", pods, {"metadata": told, "spec": template["spec"]})
-        # The name decides, so that whoever makes the Jobs meets the same pods.
-        await asyncio.sleep(Random(f"{self._chain_name(job)}/{step}").uniform(*self._seconds))
+    async def _work(self, pod: Held, chain: str, step: str) -> None:
+        """Be a pod at work."""
+        path = self._path("/api/v1", "pods") + f"/{pod['metadata']['name']}/status"
+        await self._asker.ask("PATCH", path, _told("Running", {"running": {"startedAt": NOW}}), MERGE)
+        # The names decide, so that whoever makes the Jobs meets the same pods.
+        await asyncio.sleep(Random(f"{pod['metadata']['labels'][names.RUN]}/{step}").uniform(*self._seconds))
         ended = {"exitCode": 0, "reason": "Completed", "message": last_words(step, chain)}
         state = {"terminated": {**ended, "startedAt": NOW, "finishedAt": NOW}}
-        container = {
-            "name": names.CONTAINER,
-            "state": state,
-            "ready": False,
-            "restartCount": 0,
-            "image": "i",
-            "imageID": "i",
-        }
-        status = {"phase": "Succeeded", "containerStatuses": [container]}
-        await self._asker.ask("PATCH", f"{pods}/{name}/status", {"status": status}, MERGE)
-        done = {"startTime": NOW, "active": 0, "succeeded": 1}
-        path = f"/apis/batch/v1/namespaces/{self._namespace}/jobs/{metadata['name']}/status"
-        await self._asker.ask("PATCH", path, {"status": done}, MERGE)
-        self.ended[chain] = self.ended.get(chain, 0) + 1
+        await self._asker.ask("PATCH", path, _told("Succeeded", state), MERGE)
 
-    @staticmethod
-    def _chain_name(job: Held) -> str:
-        return str(job["metadata"]["labels"].get(names.RUN, ""))
+    def _path(self, group: str, plural: str) -> str:
+        return f"{group}/namespaces/{self._namespace}/{plural}"
+
+
+def _place(held: Held) -> tuple[str, str]:
+    """Return the chain and the step of a Job or pod."""
+    labels = held["metadata"]["labels"]
+    return labels[names.RUN_UID], labels[names.STEP]
+
+
+def _told(phase: str, state: Held) -> Held:
+    """Return what a kubelet says of a pod."""
+    one = {"name": names.CONTAINER, "state": state, "ready": False, "restartCount": 0, "image": "i", "imageID": "i"}
+    return {"status": {"phase": phase, "containerStatuses": [one]}}
 
 
 async def make_chains(asker: Asker, namespace: str, count: int, job: Callable[[str, str], Held]) -> None:
@@ -184,7 +172,7 @@ async def make_chains(asker: Asker, namespace: str, count: int, job: Callable[[s
         await asker.ask("POST", path, job(chain, STEPS[0]))
     made = set[asyncio.Task[Any]]()
     async for _, pod in watched:
-        chain, step = (pod["metadata"]["labels"][label] for label in (names.RUN_UID, names.STEP))
+        chain, step = _place(pod)
         if pod["status"].get("phase") != "Succeeded" or (chain, step) in ended:
             continue
         ended.add((chain, step))

@@ -1,5 +1,6 @@
 """What is seen is the newest that anybody told, and what is gone stays gone."""
 
+from dto_operator.observation import seen_job, seen_pod
 from dto_operator.sightings import Sightings
 
 
@@ -79,7 +80,7 @@ def test_what_nobody_reads_is_not_kept():
     sightings.notice("DTORun", held("r", 1))
     sightings.notice("Job", held("j", 1, "r", spec={"completions": 3, "template": template}))
     pod = held("p", 1, "r", spec={"containers": ["much"], "nodeName": "n"})
-    pod["metadata"]["annotations"] = {"dto.run/run": "long", "other": "kept"}
+    pod["metadata"]["annotations"] = {"dto.run/run": "long", "batch.kubernetes.io/job-completion-index": "2"}
     sightings.notice("Pod", pod)
     sight = sightings.of("r")
     assert sight.jobs[0]["spec"] == {
@@ -87,4 +88,26 @@ def test_what_nobody_reads_is_not_kept():
         "template": {"spec": {"containers": [{"name": "dto", "image": "i", "args": ["preflight"]}]}},
     }
     assert sight.pods[0]["spec"] == {"nodeName": "n"}
-    assert sight.pods[0]["metadata"]["annotations"] == {"other": "kept"}
+    assert sight.pods[0]["metadata"]["annotations"] == {"batch.kubernetes.io/job-completion-index": "2"}
+
+
+def test_what_is_read_of_a_job_and_a_pod_is_as_it_was():
+    owners = [{"uid": "r", "controller": True, "kind": "DTORun"}, {"uid": "other"}]
+    state = {"terminated": {"exitCode": 0, "message": "words"}}
+    lost = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "gone"}
+    job = held("j", 1, "r", spec={"completions": 2, "completionMode": "Indexed", "suspend": True})
+    job["metadata"] |= {"ownerReferences": owners, "creationTimestamp": "2026-01-02T03:04:05Z"}
+    job["metadata"]["labels"] |= {"dto.run/step": "exits", "dto.run/attempt": "2", "dto.run/work": "collect"}
+    job["status"] = {"active": 1, "failed": 2, "completedIndexes": "0", "startTime": "2026-01-02T03:04:06Z"}
+    pod = held("p", 1, "r", status={"phase": "Failed", "podIP": "10.0.0.1", "reason": "Evicted", "conditions": [lost]})
+    pod["status"]["containerStatuses"] = [{"name": "dto", "state": state, "image": "long"}]
+    pod["metadata"] |= {"ownerReferences": owners, "deletionTimestamp": "2026-01-02T03:04:07Z"}
+    pod["metadata"]["labels"] |= {"dto.run/step": "exits", "batch.kubernetes.io/job-completion-index": "1"}
+    sightings = Sightings()
+    sightings.notice("DTORun", held("r", 1))
+    sightings.notice("Job", job)
+    sightings.notice("Pod", pod)
+    sight = sightings.of("r")
+    assert seen_job(sight.jobs[0]) == seen_job(job)
+    assert seen_pod(sight.pods[0]) == seen_pod(pod)
+    assert "image" not in str(sight.pods[0])

@@ -27,25 +27,24 @@ def healthy(url: str) -> bool:
 
 
 class ControlPlane(ApiServer):
-    """etcd, kube-apiserver, kube-controller-manager and kube-scheduler."""
+    """etcd, kube-apiserver, kube-controller-manager and kube-scheduler; without the last, pods are for somebody else to play."""
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", *, scheduling: bool = True) -> None:
         super().__init__(folder, address)
-        self._controllers = self._controller_manager()
-        self._scheduler = self._kube_scheduler()
+        self._acting = [self._controller_manager(), *([self._kube_scheduler()] if scheduling else [])]
 
     def start(self) -> None:
         """Start all and wait until they are ready."""
         super().start()
         # Only now: before the API server is ready its roles are not there.
-        self._controllers.start()
-        self._scheduler.start()
+        for one in self._acting:
+            one.start()
         self.until(lambda: self.admin.ask("GET", "/api/v1/namespaces/default/serviceaccounts/default").code == 200)
 
     def kill(self) -> None:
         """End all."""
-        self._scheduler.kill()
-        self._controllers.kill()
+        for one in reversed(self._acting):
+            one.kill()
         super().kill()
 
     def identity(self, name: str, *groups: str) -> Path:
