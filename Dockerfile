@@ -1,4 +1,5 @@
-# One file, three images: `operator` (no torch), `jobs` (CUDA) and `jobs-cpu` (for tests and for trying things).
+# One file, four images: `operator` (no torch), `jobs` (CUDA), `jobs-cpu` (for tests and for trying things), and `jobs-lean`
+# (stages without an engine of their own: scripted, or served elsewhere).
 #
 #   docker build --target operator -t dto-operator .
 #
@@ -36,6 +37,13 @@ RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml --mount=type=secret,id
     python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto \
     /opt/installer/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /requirements/jobs-cpu.txt
 
+FROM installer AS jobs-lean-environment
+COPY requirements/jobs-lean.txt /requirements/
+RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
+    if [ -s /run/secrets/ca.crt ]; then export SSL_CERT_FILE=/run/secrets/ca.crt; fi; \
+    python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto \
+    /opt/installer/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /requirements/jobs-lean.txt
+
 FROM installer AS jobs-environment
 COPY requirements/jobs.txt /requirements/
 RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
@@ -65,6 +73,12 @@ LABEL org.opencontainers.image.title="dto-operator" org.opencontainers.image.des
 COPY --from=operator-environment /opt/dto /opt/dto
 COPY --from=package /opt/dto /opt/dto
 ENTRYPOINT ["python3", "-m", "dto_operator"]
+
+FROM plain AS jobs-lean
+LABEL org.opencontainers.image.title="dto-jobs-lean" org.opencontainers.image.description="Stages of DTORuns that need no torch"
+COPY --from=jobs-lean-environment /opt/dto /opt/dto
+COPY --from=package /opt/dto /opt/dto
+ENTRYPOINT ["dto"]
 
 # For tests: on top of the environment itself, installer and all, so that its large layer is made and kept once.
 FROM jobs-cpu-environment AS jobs-cpu

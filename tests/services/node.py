@@ -19,7 +19,8 @@ from typing import Any
 import images
 import yaml
 from control_plane import ControlPlane
-from images import CACHE, PAUSE, ROOM_BYTES
+from image_cache import OURS, PLACES, drop_free_places, names
+from images import PAUSE
 from service_process import PATIENCE, Service, built, missing
 
 PACKAGES = {
@@ -46,11 +47,7 @@ def lacking() -> str | None:
         return "only root may start a node"
     absent = [package for program, package in PACKAGES.items() if shutil.which(program, path=_path()) is None]
     absent += [] if (PLUGINS / "bridge").exists() else ["containernetworking-plugins"]
-    if absent:
-        return f"not installed: {', '.join(absent)}"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(CACHE).free + sum(path.stat().st_size for path in CACHE.glob("layouts/*/blobs/*/*"))
-    return None if free > ROOM_BYTES else f"{free / 1e9:.0f} GB are free for images, {ROOM_BYTES / 1e9:.0f} are needed"
+    return f"not installed: {', '.join(absent)}" if absent else None
 
 
 class Place:
@@ -58,8 +55,9 @@ class Place:
 
     def __init__(self) -> None:
         self.number, self._lock = _free_place()
-        self.folder = CACHE / "nodes" / str(self.number)
+        self.folder = PLACES / str(self.number)
         self.folder.mkdir(exist_ok=True)
+        drop_free_places(self.number)
         net = f"10.213.{self.number}"
         # The machine's end of the wire, where API server and bucket listen, and the node's.
         self.outside, self.inside = f"{net}.1", f"{net}.2"
@@ -155,6 +153,7 @@ class Node:
         self._containerd.start()
         self._forget_containers()
         self.add_image(PAUSE)
+        self._forget_images()
         self._kubelet.start()
 
     def kill(self) -> None:
@@ -175,12 +174,8 @@ class Node:
             images.write_archive(name, have, importing.stdin)
             importing.stdin.close()
         assert importing.returncode == 0
-        held = self.ctr("images", "list", "-q").split()
-        assert name in held
-        # Of an earlier source or lock; what the new one does not share goes with it.
-        earlier = [one for one in held if one != name and one.startswith(name.rsplit(":", maxsplit=1)[0] + ":")]
-        if earlier:
-            self.ctr("images", "remove", "--sync", *earlier)
+        assert name in self.ctr("images", "list", "-q").split()
+        images.share(name, self.place.folder / "containerd/io.containerd.content.v1.content/blobs")
 
     def ctr(self, *arguments: str | Path) -> str:
         """Run containerd's own client on what Kubernetes uses."""
@@ -193,6 +188,13 @@ class Node:
         """Remove what containerd still knows of an earlier run's containers: they died with their world."""
         for container in self.ctr("containers", "list", "-q").split():
             self.ctr("containers", "delete", container)
+
+    def _forget_images(self) -> None:
+        """Remove images that this machine no longer keeps, with what was unpacked of them."""
+        kept = names()
+        for name in self.ctr("images", "list", "-q").split():
+            if name.startswith(OURS) and name not in kept:
+                self.ctr("images", "remove", "--sync", name)
 
     def _make_containerd(self) -> Service:
         settings = self._folder / "containerd.toml"
@@ -330,10 +332,9 @@ def _ip(*arguments: str) -> None:
 
 
 def _free_place() -> tuple[int, int]:
-    places = CACHE / "nodes"
-    places.mkdir(parents=True, exist_ok=True)
+    PLACES.mkdir(parents=True, exist_ok=True)
     for number in range(1, 255):
-        lock = os.open(places / f"{number}.lock", os.O_CREAT | os.O_RDWR)
+        lock = os.open(PLACES / f"{number}.lock", os.O_CREAT | os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
