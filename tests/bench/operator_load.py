@@ -26,11 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harness"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "services"))
 
 from control_plane import ControlPlane
-from load import Asker, Hand, Way, make_chains, way
+from load import Asker, Hand, Way, install, make_chains, way
 from operator_process import RUNS, STEPS, Ground, OperatorProcess
 
 from dto_operator import names
-from dto_operator.crd import crd
 
 SPEC = {"model": {"source": "builtin:tiny-reasoner"}, "problems": {"source": "builtin:graded-sums"}, "until": "pairs"}
 SHORTEST, LONGEST = 5.0, 15.0
@@ -180,16 +179,10 @@ def rows(runs: Sequence[int] = (10, 100)) -> list[dict[str, Any]]:
         server = ControlPlane(Path(folder), scheduling=False)
         try:
             server.start()
-            _install(server)
+            install(server)
             return [row for count in runs for row in rows_of(measured(server, count, Path(folder)))]
         finally:
             server.kill()
-
-
-def _install(server: ControlPlane) -> None:
-    made = server.admin.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd())
-    assert made.code == 201, made.message
-    server.until(lambda: server.admin.ask("GET", f"{RUNS}/dtoruns").code == 200)
 
 
 if __name__ == "__main__":

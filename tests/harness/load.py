@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 from api_server import ApiServer
-from operator_process import NOW, STEPS, last_words
+from operator_process import NOW, RUNS, STEPS, last_words
 
 from dto_operator import names
+from dto_operator.crd import crd
 
 Held = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -38,6 +39,13 @@ def way(server: ApiServer) -> Way:
     """Return how to reach a server of the tests."""
     files = server.authority.certificate("load", "/O=system:masters/CN=load", "DNS:load")
     return Way(server.url, server.authority.folder / "ca.crt", *files)
+
+
+def install(server: ApiServer) -> None:
+    """Teach a server what a DTORun is."""
+    made = server.admin.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd())
+    assert made.code == 201, made.message
+    server.until(lambda: server.admin.ask("GET", f"{RUNS}/dtoruns").code == 200)
 
 
 class Asker:
