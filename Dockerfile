@@ -27,7 +27,7 @@ FROM installer AS operator-environment
 COPY requirements/operator.txt /requirements/
 RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
     if [ -s /run/secrets/ca.crt ]; then export SSL_CERT_FILE=/run/secrets/ca.crt; fi; \
-    python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto \
+    python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     /opt/installer/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /requirements/operator.txt
 
 FROM installer AS jobs-cpu-environment
@@ -48,13 +48,14 @@ FROM installer AS jobs-environment
 COPY requirements/jobs.txt /requirements/
 RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml --mount=type=secret,id=ca.crt,target=/run/secrets/ca.crt \
     if [ -s /run/secrets/ca.crt ]; then export SSL_CERT_FILE=/run/secrets/ca.crt; fi; \
-    python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto \
+    python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto PYC_INVALIDATION_MODE=UNCHECKED_HASH \
     /opt/installer/bin/uv pip sync --no-cache --compile-bytecode --require-hashes /requirements/jobs.txt
 
-# What the package's own layer holds: the wheel unpacked beside its dependencies, with its byte code.
+# What the package's own layer holds: the wheel unpacked beside its dependencies, with its byte code, and nothing of when.
 FROM wheel AS package
-RUN python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto \
-    /opt/installer/bin/uv pip install --offline --no-cache --no-deps --compile-bytecode /wheel/*.whl
+RUN python3 -m venv --without-pip /opt/dto && VIRTUAL_ENV=/opt/dto PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    /opt/installer/bin/uv pip install --offline --no-cache --no-deps --compile-bytecode /wheel/*.whl && \
+    rm -f /opt/dto/lib/python3*/site-packages/*.dist-info/uv_cache.json
 
 FROM ${BASE} AS plain
 ARG VERSION=0.1.0

@@ -108,6 +108,10 @@ release: $(DEV)/.ready ## Make wheel, sdist, chart, bills of materials and check
 	rm -rf dist && requirements/release.sh dist $(DEV) "$$(tests/tools/build.sh helm)/helm"
 	@cat dist/SHA256SUMS
 
+images: ## Build images of this commit with buildah, as OCI archives in dist (IMAGES="operator jobs"; BASE, DTO_BUILDAH and DTO_BUILD as requirements/images.sh says)
+	@command -v buildah >/dev/null || { echo "buildah is not installed: images are built by it"; exit 1; }
+	requirements/images.sh dist $(or $(IMAGES),operator)
+
 site: $(SITE)/.ready ## Build the documentation's site, strictly, in build/site
 	NO_MKDOCS_2_WARNING=true $(SITE)/mkdocs build -q -f .mkdocs.yml
 	@echo "== the site is in build/site/index.html"
@@ -140,4 +144,4 @@ build/env-%/bin/.ready: requirements/%.txt pyproject.toml $(UV)
 	VIRTUAL_ENV=build/env-$* $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: release site licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
+.PHONY: images release site licences audit browser cluster dashboards node-packages help init demo demo-traces demo-model test unit services engines lint bench variants docs manifests lock clean
