@@ -255,3 +255,29 @@ def test_a_run_that_is_gone_is_forgotten():
     stage.drive()
     assert stage.queue._due == {}
     assert stage.conductor._progress_written == {}
+
+
+def test_a_look_takes_the_progress_of_its_own_pods_alone():
+    seen = []
+
+    def decide(observed):
+        seen.append(dict(observed.progress))
+        return Decision((), Status(phase="Running"))
+
+    stage = Stage(decide)
+    metadata = {"name": "p", "uid": "p", "resourceVersion": "2", "labels": {names.RUN_UID: "u"}}
+    stage.sightings.notice("Pod", {"metadata": metadata, "status": {"phase": "Running"}})
+    stage.tools.amounts.update({"p": (1, 2), "of-another": (3, 4)})
+    stage.drive()
+    assert seen == [{"p": (1, 2)}]
+
+
+def test_nothing_is_remembered_of_a_pod_that_is_gone():
+    stage = Stage(lambda _observed: Decision((), Status(phase="Running")))
+    for number in range(3):
+        metadata = {"name": f"p{number}", "uid": f"p{number}", "resourceVersion": "2", "labels": {names.RUN_UID: "u"}}
+        pod = {"metadata": metadata, "status": {"phase": "Succeeded"}}
+        stage.conductor.noticed("Pod", pod)
+        assert stage.conductor._ended_pods == {f"p{number}"}
+        stage.conductor.noticed("Pod", pod, gone=True)
+    assert stage.conductor._ended_pods == set()
