@@ -117,6 +117,13 @@ def test_the_page_follows_the_commands():
     assert (ROOT / "docs/kubectl-dto.md").read_text() == page(), "run `make docs`"
 
 
+def test_it_needs_no_library_but_those_that_always_come():
+    away = "('kopf', 'kubernetes', 'minio', 'zstandard', 'numpy', 'openai', 'prometheus_client')"
+    program = f"import sys; sys.modules.update(dict.fromkeys({away})); import dto_operator.plugin.app"
+    surroundings = {**os.environ, "PYTHONPATH": PATHS}
+    subprocess.run([sys.executable, "-c", program], check=True, env=surroundings)
+
+
 @pytest.mark.services
 def test_a_file_that_is_wrong_is_refused_in_the_words_of_validate(person, run_file):
     content = yaml.safe_load(run_file.read_text())

@@ -17,7 +17,7 @@ from dto_jobs.artifacts.model_shapes import Described, described, from_config, r
 from dto_jobs.artifacts.pilots import Pilot, pilot, workload
 from dto_jobs.artifacts.problem_sets import read_problems
 from dto_jobs.artifacts.store import Store
-from dto_jobs.cli.progress import amount
+from dto_jobs.cli.amounts import amount
 from dto_jobs.cli.running import opened
 from dto_jobs.core.cost import FORMULA
 from dto_jobs.core.estimate import FORMULAS, OPTIMIZER_BYTES, Assumed, Habits, Load, Machine, Workload, estimate, total

@@ -11,7 +11,7 @@ from rich.text import Text
 from dto_jobs.artifacts.artifact import Artifact
 from dto_jobs.artifacts.attempts import Attempts, latest
 from dto_jobs.artifacts.store import Store
-from dto_jobs.cli.progress import amount
+from dto_jobs.cli.amounts import amount
 from dto_jobs.cli.running import opened
 from dto_jobs.errors import InputError
 from dto_jobs.resource import STAGE_NAMES

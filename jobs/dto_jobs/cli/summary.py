@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dto_jobs.cli.progress import amount
+from dto_jobs.cli.amounts import amount
 from dto_jobs.core.interval import Interval
 from dto_jobs.core.results import CostResults, EvaluationResults, ExitResults, GateResults, Regime, Results, Slice
 

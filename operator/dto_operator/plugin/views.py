@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from dto_jobs.cli.progress import amount
+from dto_jobs.cli.amounts import amount
 from dto_operator.plugin.artifact_access import address_of
 from dto_operator.status import Condition, StageStatus, Status
 from dto_operator.stored_run import group, identity, status_of

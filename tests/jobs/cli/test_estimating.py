@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dto_jobs.cli.progress import amount
+from dto_jobs.cli.amounts import amount
 
 SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
 QWEN = {
