@@ -22,7 +22,12 @@ LONGEST_GRACE = 3600.0
 STARTING = {"ContainerCreating", "PodInitializing"}
 
 
-Diagnose = Callable[[SeenJob, Sequence[SeenPod]], Diagnosis]
+PODLESS_SECONDS, PODLESS_PAUSE = 6.0, 61.0
+"""When to look for what Events say of a Job without pods, and when to look again."""
+Diagnose = Callable[[SeenJob, Sequence[SeenPod], Sequence[Why]], Diagnosis]
+
+Explain = Callable[[SeenJob, Sequence[SeenPod]], Diagnosis]
+"""The same, of what is seen of the Job already."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,15 @@ def outcome(tried: Attempt, observed: Observed, now: datetime, diagnose: Diagnos
     if tried.make is None:
         wait = ending(observed.orphans(tried.step.name), now)
         return Awaited(wait) if wait else GONE
-    return _made(tried.step, tried.make, observed.pods_of(tried.make), now, diagnose)
+    said = observed.refused.get(tried.make.uid, ())
+
+    def explain(job: SeenJob, pods: Sequence[SeenPod]) -> Diagnosis:
+        return diagnose(job, pods, said)
+
+    pods = observed.pods_of(tried.make)
+    if not tried.make.over and not pods and not tried.make.suspended and not tried.make.deleting:
+        return _podless(tried.make, now, explain if said else None)
+    return _made(tried.step, tried.make, pods, now, explain)
 
 
 def ending(orphans: Sequence[SeenPod], now: datetime) -> float:
@@ -113,9 +126,11 @@ def ending(orphans: Sequence[SeenPod], now: datetime) -> float:
     return ENDING_SECONDS if any(left) else 0.0
 
 
-def losses(job: SeenJob, pods: Sequence[SeenPod]) -> int:
-    """Return how many pods of a Job were lost and replaced: as its own counter and the pods that are there tell."""
-    seen = sum(pod.phase == "Failed" and pod.disrupted is not None for pod in pods)
+def losses(job: SeenJob, pods: Sequence[SeenPod], heard: int = 0) -> int:
+    """Return how many pods of a Job were lost and replaced: as its own counter and the pods that are there tell, or as was
+    `heard` of pods that have vanished since.
+    """  # noqa: D205 - one sentence, too long for a line
+    seen = max(heard, sum(pod.phase == "Failed" and pod.disrupted is not None for pod in pods))
     # Of a Job that fails, the counter tells of the pod that failed it, too.
     return seen if job.failed or job.failing else max(seen, job.failed_pods)
 
@@ -133,7 +148,16 @@ def _telling(step: Step, job: SeenJob, pods: Sequence[SeenPod]) -> Termination |
     return next((one for one in words if one.receipt), None)
 
 
-def _made(step: Step, job: SeenJob, pods: Sequence[SeenPod], now: datetime, diagnose: Diagnose) -> Outcome:
+def _podless(job: SeenJob, now: datetime, explain: Explain | None) -> Alive:
+    """Return how an attempt stands whose Job has no pod yet: its controller is about to make one, or is not let."""
+    age = (now - job.created).total_seconds()
+    if explain is None:
+        return Alive(job, look_again=PODLESS_SECONDS - age if 0 <= age < PODLESS_SECONDS else PODLESS_PAUSE)
+    found = explain(job, ())
+    return Alive(job, Why(found.reason, found.message), PODLESS_PAUSE)
+
+
+def _made(step: Step, job: SeenJob, pods: Sequence[SeenPod], now: datetime, diagnose: Explain) -> Outcome:
     if not job.over:
         return _going(job, pods, now, diagnose)
     wait = _words_due(job, pods, now)
@@ -148,7 +172,7 @@ def _made(step: Step, job: SeenJob, pods: Sequence[SeenPod], now: datetime, diag
     )
 
 
-def _failed(job: SeenJob, pods: Sequence[SeenPod], diagnose: Diagnose) -> Ended:
+def _failed(job: SeenJob, pods: Sequence[SeenPod], diagnose: Explain) -> Ended:
     found = diagnose(job, pods)
     late = job.failed is not None and job.failed.reason == "DeadlineExceeded"
     if found.retry == "never" and not late:
@@ -157,7 +181,7 @@ def _failed(job: SeenJob, pods: Sequence[SeenPod], diagnose: Diagnose) -> Ended:
     return Ended(account, found.reason, found.message)
 
 
-def _going(job: SeenJob, pods: Sequence[SeenPod], now: datetime, diagnose: Diagnose) -> Outcome:
+def _going(job: SeenJob, pods: Sequence[SeenPod], now: datetime, diagnose: Explain) -> Outcome:
     if job.deleting:
         return Alive(job, Why("JobDeleted", "its Job is being deleted; its pods commit what they have"))
     held = [pod for pod in pods if _held_up(pod)]

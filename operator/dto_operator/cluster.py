@@ -25,6 +25,7 @@ from dto_operator import names
 from dto_operator.crd import PLURAL
 from dto_operator.orders import Say
 from dto_operator.pace import Pace
+from dto_operator.refused_pods import newest_first
 
 Held = dict[str, Any]
 """An object as the API server holds it."""
@@ -207,6 +208,15 @@ class Cluster:
         }
         with contextlib.suppress(ConflictError):
             self._ask("POST", _path("Event", metadata["namespace"]), event)
+
+    def told(self, namespace: str, uid: str, reason: str) -> list[str]:
+        """Return what Events with a reason say about an object, the newest first; nothing where they cannot be read."""
+        query = {"fieldSelector": f"regarding.uid={uid},reason={reason}", "limit": str(PAGE)}
+        try:
+            held = self._ask("GET", _path("Event", namespace), query=query)
+        except ClusterError:
+            return []
+        return newest_first(held.get("items", ()))
 
     def log_tail(self, namespace: str, pod: str) -> str:
         """Return the last lines of a pod's log, at most 1 KiB; nothing where it is gone or was never there."""

@@ -16,6 +16,7 @@ from dto_operator.metrics import OperatorMetrics
 from dto_operator.observation import Amount, Observed, observe
 from dto_operator.orders import DeleteRun, Hold, Order, Release, Remove, Say, Start
 from dto_operator.pod_losses import PodLosses
+from dto_operator.refused_pods import RefusedPods
 from dto_operator.settings import OperatorSettings
 from dto_operator.sightings import Held, Sight, Sightings
 from dto_operator.status import Status
@@ -59,6 +60,7 @@ class Conductor:
         self._ending: set[str] = set()
         """Runs in whose namespace nothing can be created any more."""
         self._losses = PodLosses(tools.metrics.pod_lost, datetime.now(tz=UTC))
+        self._refused = RefusedPods(tools.cluster)
 
     def work(self, may_write: Callable[[], bool]) -> None:
         """Work until the queue is closed; what comes while nothing may be written is looked at when it may be again."""
@@ -91,6 +93,9 @@ class Conductor:
             self._ended_pods.discard(uid)
             self._tails.pop(uid, None)
         run = self._sightings.forget(kind, uid) if gone else self._sightings.notice(kind, held)
+        if kind == "Job" and gone:
+            self._losses.forget(uid)
+            self._refused.forget(uid)
         if run is None:
             return
         if not gone and kind == "Pod" and held.get("status", {}).get("phase") == "Succeeded":
@@ -144,7 +149,15 @@ class Conductor:
 
     def _observed(self, key: str, sight: Sight) -> Observed:
         pods = map(self._with_tail, sight.pods)
-        return observe(sight.run, sight.jobs, pods, self._amounts_of(sight), namespace_ends=key in self._ending)
+        return observe(
+            sight.run,
+            sight.jobs,
+            pods,
+            self._amounts_of(sight),
+            refused=self._refused.of(sight.jobs, sight.pods),
+            lost=self._losses.of(sight.jobs),
+            namespace_ends=key in self._ending,
+        )
 
     def _tell(self, key: str, sight: Sight, before: Status, decision: Decision) -> None:
         """Write the status and then what is to be said of it; note when to look again."""

@@ -70,7 +70,7 @@ def _discarding(
         return Decision((Say("Normal", "ArtifactsDeleted", words), Release()))
     if not last.over:
         return Decision(look_again=left)
-    why = diagnose(last, observed.pods_of(last))
+    why = diagnose(last, observed.pods_of(last), ())
     if why.retry == "never":
         return _orphaned(observed, settings, [], f"{why.reason}: {why.message}")
     pause = BACKOFF["infrastructure"].seconds(last.attempt, observed.identity.uid)

@@ -148,6 +148,10 @@ class Observed:
     """Pods by the uid of their Job, oldest first."""
     progress: Mapping[str, Amount] = field(default_factory=dict)
     """How far pods at work are, by pod name, as they said when they were asked."""
+    refused: Mapping[str, tuple[Why, ...]] = field(default_factory=dict)
+    """What Events say about Jobs that get no pods, by the Job's uid."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """Pods of Jobs that were heard to be taken away, whether they are still there or not, by the Job's uid."""
     namespace_ends: bool = False
     """Its namespace is being deleted: nothing can be created there any more."""
 
@@ -168,6 +172,8 @@ def observe(
     pods: Iterable[Mapping[str, Any]] = (),
     progress: Mapping[str, Amount] | None = None,
     *,
+    refused: Mapping[str, tuple[Why, ...]] | None = None,
+    lost: Mapping[str, int] | None = None,
     namespace_ends: bool = False,
 ) -> Observed:
     """Return what is seen of a run, from raw objects of the API server.
@@ -188,6 +194,8 @@ def observe(
         strangers=tuple(job for job in seen if job.owner_uid != which.uid),
         pods={uid: tuple(of_job) for uid, of_job in by_job.items()},
         progress=progress or {},
+        refused=refused or {},
+        lost=lost or {},
         namespace_ends=namespace_ends,
     )
 

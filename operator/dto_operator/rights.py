@@ -37,6 +37,7 @@ IN_NAMESPACES = (
         "give the nodes of a training names; see whose a Service is that has its name",
     ),
     Right("events.k8s.io", "events", ("create",), "tell about runs"),
+    Right("events.k8s.io", "events", ("list",), "read why a Job gets no pods: a quota, an admission rule"),
 )
 """In each namespace with runs."""
 

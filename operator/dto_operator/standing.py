@@ -98,7 +98,11 @@ def ended(
 ) -> StageStatus:
     """Return the row of a step whose attempt ended without success: to be tried again, or failed for good."""
     pods = _pods(tried, observed)
-    lost = losses(tried.make, observed.pods_of(tried.make)) if tried.make and became.account != "nobody" else 0
+    lost = (
+        losses(tried.make, observed.pods_of(tried.make), observed.lost.get(tried.make.uid, 0))
+        if tried.make and became.account != "nobody"
+        else 0
+    )
     replaced = max(0, lost - (became.account == "infrastructure"))
     attempts = charged(row.attempts.model_copy(update={"total": tried.number}), became.account, replaced)
     spent = overdrawn(attempts, step.retry)
@@ -119,12 +123,16 @@ def ended(
     )
 
 
-def too_many_losses(row: StageStatus, step: Step, job: SeenJob, pods: Iterable[SeenPod]) -> Ended | None:
+def too_many_losses(row: StageStatus, step: Step, job: SeenJob, observed: Observed) -> Ended | None:
     """Return the end of an attempt that goes on, but has lost more pods than the step may lose; None where it has not."""
-    lost = losses(job, tuple(pods))
+    lost = _lost(job, observed)
     if row.attempts.infrastructure + lost <= step.retry.infrastructure:
         return None
     return Ended("infrastructure", "TooManyLosses", f"{lost} of its pods were lost to the machines", final=False)
+
+
+def _lost(job: SeenJob, observed: Observed) -> int:
+    return losses(job, observed.pods_of(job), observed.lost.get(job.uid, 0))
 
 
 def planned(row: StageStatus, words: Termination, at: datetime | None) -> StageStatus:

@@ -168,7 +168,7 @@ class Story:
             return NOT_YET
         row, found = self._rows[step.name], outcome(tried, self._observed, self._now, self._diagnose)
         if isinstance(found, Alive):
-            return standing.too_many_losses(row, step, found.job, self._observed.pods_of(found.job)) or found
+            return standing.too_many_losses(row, step, found.job, self._observed) or found
         if isinstance(found, Untold) and row.job_name == self._job_name(step, tried.number, "collect"):
             found = GONE
         if isinstance(found, Ended) and self._spec.suspend and not found.final:

@@ -25,7 +25,7 @@ class Cluster:
 
     def __init__(self):
         self.asked, self.refuse, self.version = [], {}, 10
-        self.tails = 0
+        self.tails, self.events_read, self.notes = 0, [], []
 
     def _do(self, what, *details):
         self.asked.append((what, *details))
@@ -50,6 +50,10 @@ class Cluster:
 
     def say(self, _run, order):
         self._do("say", order.reason)
+
+    def told(self, namespace, uid, reason):
+        self.events_read.append((namespace, uid, reason))
+        return self.notes
 
     def log_tail(self, _namespace, _pod):
         self.tails += 1
@@ -281,3 +285,54 @@ def test_nothing_is_remembered_of_a_pod_that_is_gone():
         assert stage.conductor._ended_pods == {f"p{number}"}
         stage.conductor.noticed("Pod", pod, gone=True)
     assert stage.conductor._ended_pods == set()
+
+
+def test_events_about_a_job_without_pods_are_read_once_and_handed_on():
+    seen = []
+
+    def decide(observed):
+        seen.append(dict(observed.refused))
+        return Decision()
+
+    stage = Stage(decide)
+    stage.cluster.notes = ["exceeded quota: gpus"]
+    labels = {"dto.run/run-uid": "u"}
+    job = {"metadata": {"name": "j", "uid": "j", "namespace": "ns", "resourceVersion": "1", "labels": labels}}
+    stage.conductor.noticed("Job", job)
+    stage.drive()
+    stage.drive()
+    assert [found["j"][0].message for found in seen] == ["exceeded quota: gpus"] * 2
+    assert stage.cluster.events_read == [("ns", "j", "FailedCreate")]
+    owner = [{"uid": "j", "controller": True}]
+    metadata = {"name": "p", "uid": "p", "namespace": "ns", "resourceVersion": "2", "labels": labels}
+    stage.conductor.noticed("Pod", {"metadata": {**metadata, "ownerReferences": owner}, "status": {}})
+    stage.drive()
+    assert seen[-1] == {}
+
+
+def test_lost_pods_are_counted_also_when_they_have_vanished():
+    seen = []
+
+    def decide(observed):
+        seen.append(dict(observed.lost))
+        return Decision()
+
+    stage = Stage(decide)
+    labels = {"dto.run/run-uid": "u"}
+    job = {"metadata": {"name": "j", "uid": "j", "namespace": "ns", "resourceVersion": "1", "labels": labels}}
+    stage.conductor.noticed("Job", job)
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    for number in range(3):
+        metadata = {
+            "name": f"p{number}",
+            "uid": f"p{number}",
+            "namespace": "ns",
+            "resourceVersion": "2",
+            "labels": labels,
+        }
+        metadata["ownerReferences"] = [{"uid": "j", "controller": True}]
+        pod = {"metadata": metadata, "status": {"phase": "Failed", "conditions": [condition]}}
+        stage.conductor.noticed("Pod", pod)
+        stage.conductor.noticed("Pod", pod, gone=True)
+    stage.drive()
+    assert seen == [{"j": 3}]
