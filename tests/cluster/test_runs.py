@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import Installation
+import zstandard
+from installation import ACCOUNT, NAMESPACE, Installation
 from minio_service import ACCESS, SECRET
 from operator_process import ROOT, OperatorProcess
 from service_process import missing
@@ -95,22 +97,71 @@ def artifacts(store: str | Path, run: str) -> dict[str, tuple[str, dict[str, int
     return found
 
 
-def test_a_run_goes_from_apply_to_complete_in_real_pods_with_the_results_of_dto_run(
-    installation: Installation, operator_process: Callable[[], OperatorProcess], bucket: str, tmp_path: Path
-) -> None:
+@dataclass(frozen=True)
+class Scripted:
+    """A run of all stages until the pairs, by a scripted engine, that is complete."""
+
+    spec: dict[str, Any]
+    run: dict[str, Any]
+    operator: OperatorProcess
+
+
+@pytest.fixture(scope="module")
+def scripted(installation: Installation, operator_process: Callable[[], OperatorProcess]) -> Scripted:
+    """The run, by an operator that has its own rights only."""
     operator = operator_process()
     shards = {"job": {"shards": 2}}
     spec = spec_of({"scripted": {}}, rollout={"samples": 2, **shards}, exits=shards) | {"until": "pairs"}
     installation.apply("scripted", spec)
     run = installation.wait("scripted")
-    results, store = here(sys.executable, spec, "scripted", tmp_path)
+    # Another test has an operator of its own: two would do the same twice.
+    operator.stop()
+    return Scripted(spec, run, operator)
+
+
+def test_a_run_goes_from_apply_to_complete_in_real_pods_with_the_results_of_dto_run(
+    installation: Installation, scripted: Scripted, bucket: str, tmp_path: Path
+) -> None:
+    run = scripted.run
+    results, store = here(sys.executable, scripted.spec, "scripted", tmp_path)
     assert without_times(run["status"]["results"]) == without_times(results)
     assert artifacts(bucket, run["metadata"]["uid"]) == artifacts(store, run["metadata"]["name"])
     assert [stage["state"] for stage in run["status"]["stages"]] == ["Succeeded"] * 7
     # Every stage of it ran in pods: two of the sharded ones.
     steps = [pod["metadata"]["labels"]["dto.run/step"] for pod in installation.pods("scripted")]
     assert sorted(steps) == sorted(["preflight", *("rollout", "exits") * 2, "endings", "pruning", "pairs", "results"])
-    assert "forbidden" not in operator.log
+
+
+def test_nobody_asked_the_api_server_for_what_it_may_not_have(installation: Installation, scripted: Scripted) -> None:
+    audit = installation.cluster.plane.audit
+    assert audit is not None
+    asked = audit.asked()
+    assert [one for one in asked if not one.allowed] == []
+    # The pods of stages asked for nothing at all: they have no token.
+    assert {one.who for one in asked} == {f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"}
+    assert "forbidden" not in scripted.operator.log
+
+
+@pytest.mark.usefixtures("scripted")
+def test_pods_of_stages_hold_no_token(installation: Installation) -> None:
+    pods = installation.pods("scripted")
+    assert pods
+    for pod in pods:
+        mounts = [mount["mountPath"] for one in pod["spec"]["containers"] for mount in one.get("volumeMounts", ())]
+        assert not [path for path in mounts if path.startswith("/var/run/secrets/kubernetes.io")]
+
+
+def test_a_secret_given_by_reference_is_written_nowhere(
+    installation: Installation, scripted: Scripted, bucket: str
+) -> None:
+    places = {"the operator's log": scripted.operator.log, "Kubernetes": installation.told("scripted")}
+    opened = open_store(bucket)
+    for name in opened.names(""):
+        content = b"".join(opened.read(name))
+        plain = zstandard.ZstdDecompressor().stream_reader(content).read() if name.endswith(".zst") else content
+        places[name] = plain.decode(errors="replace")
+    assert [name for name in places if name.endswith("receipt.json")]
+    assert [name for name, text in places.items() if SECRET in text] == []
 
 
 @pytest.mark.usefixtures("operator_pod")

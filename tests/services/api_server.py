@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from audit import Audit
 from service_process import PATIENCE, Service, built, free_port
 
 CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
@@ -111,9 +112,10 @@ def _parsed(text: bytes) -> Any:
 class ApiServer:
     """A control plane without nodes: nothing runs what is stored in it."""
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1", audited: str = "") -> None:
         self.folder = folder
         self.address = address
+        self.audit = Audit(folder, audited) if audited else None
         self.authority = Authority(folder / "certificates")
         self.port = free_port()
         self.url = f"https://{address}:{self.port}"
@@ -194,6 +196,7 @@ class ApiServer:
             "service-cluster-ip-range": "10.96.0.0/16",
             "authorization-mode": "Node,RBAC",
             "shutdown-delay-duration": "0s",
+            **(self.audit.options() if self.audit else {}),
         }
         return Service(
             [built("kubernetes/kube-apiserver") / "kube-apiserver", *options(command)],

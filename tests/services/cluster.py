@@ -13,6 +13,9 @@ from images import image
 from minio_service import MinioService
 from node import Node, Place, World, require
 
+AUDITED = "dto"
+"""The namespace whose ServiceAccounts the API server keeps account of."""
+
 
 class Cluster:
     """A Kubernetes cluster with one node, beside a MinIO."""
@@ -20,7 +23,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.place = Place()
         self.world = World(self.place)
-        self.plane = ControlPlane(_made(folder / "plane"), self.place.outside)
+        self.plane = ControlPlane(_made(folder / "plane"), self.place.outside, audited=AUDITED)
         self.node = Node(self.plane, self.place, self.world, _made(folder / "node"))
         self.bucket_service: MinioService | None = None
         self._folder = folder

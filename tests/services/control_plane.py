@@ -29,8 +29,8 @@ def healthy(url: str) -> bool:
 class ControlPlane(ApiServer):
     """etcd, kube-apiserver, kube-controller-manager and kube-scheduler; without the last, pods are for somebody else to play."""
 
-    def __init__(self, folder: Path, address: str = "127.0.0.1", *, scheduling: bool = True) -> None:
-        super().__init__(folder, address)
+    def __init__(self, folder: Path, address: str = "127.0.0.1", *, scheduling: bool = True, audited: str = "") -> None:
+        super().__init__(folder, address, audited)
         self._acting = [self._controller_manager(), *([self._kube_scheduler()] if scheduling else [])]
 
     def start(self) -> None:

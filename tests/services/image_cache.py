@@ -20,6 +20,7 @@ CACHE = Path(
 )
 STORAGE, LAYOUTS, SCRATCH, PLACES, USES = (CACHE / name for name in ("storage", "layouts", "scratch", "nodes", "uses"))
 OURS = "localhost/dto-"
+BUILDAH = ("buildah", "--storage-driver=overlay", f"--root={STORAGE}", f"--runroot={STORAGE}-run")
 _held: dict[str, int] = {}
 
 
@@ -29,22 +30,25 @@ def alone() -> Iterator[None]:
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "images.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _clear()
+        _tidy_once()
         yield
 
 
 def buildah(*arguments: str | Path) -> str:
     """Run buildah on a folder of its own: no daemon, no registry, no user namespace, so it runs wherever root does."""
-    options = ("--storage-driver=overlay", f"--root={STORAGE}", f"--runroot={STORAGE}-run")
-    return run("buildah", *options, *arguments)
+    return run(*BUILDAH, *arguments)
 
 
 def run(*command: str | Path) -> str:
     """Run what makes an image, and return what it says; AssertionError where it fails."""
-    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(SCRATCH)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
     assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr[-3000:]}"
     return done.stdout.strip()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which images are made."""
+    return {**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(SCRATCH)}
 
 
 def hold(name: str) -> None:
@@ -88,9 +92,8 @@ def drop_free_places(mine: int) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-@functools.cache
-def _clear() -> None:
-    """Remove what builds left behind that were killed: nobody else builds now."""
+def tidy() -> None:
+    """Remove what builds left behind that were killed, and what is old; to be called while alone: nobody else builds then."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for place in sorted((one for one in mounted if Path(one).is_relative_to(CACHE)), key=len, reverse=True):
         subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
@@ -99,6 +102,9 @@ def _clear() -> None:
     if STORAGE.exists():
         buildah("rm", "--all")
         drop_old_images()
+
+
+_tidy_once = functools.cache(tidy)
 
 
 def _drop_parts(layout: Path, wanted: set[str]) -> None:

@@ -112,6 +112,12 @@ class Installation:
         found = self.cluster.listed("pods", "-n", NAMESPACE, "-l", f"dto.run/run={run}")
         return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
+    def told(self, run: str) -> str:
+        """Return all that Kubernetes shows of a run: itself, its Jobs, pods and Events, and what the pods wrote."""
+        shown = self.cluster.kubectl("get", "dtoruns,jobs,pods,events", "-n", NAMESPACE, "-o", "json")
+        logs = (self.cluster.kubectl("logs", pod["metadata"]["name"], "-n", NAMESPACE) for pod in self.pods(run))
+        return "\n".join((shown, *logs))
+
     def story(self, name: str) -> str:
         """Return what a person would look at where a run does not come to its end."""
         asked = (("get", "pods,jobs", "-n", NAMESPACE), ("describe", f"dtorun/{name}", "-n", NAMESPACE))
@@ -130,14 +136,17 @@ def installation(cluster: Cluster) -> Installation:
     return Installation(cluster)
 
 
-@pytest.fixture
-def operator_process(installation: Installation, tmp_path: Path) -> Iterator[Callable[[], OperatorProcess]]:
-    """Start the operator as a process with exactly its ServiceAccount's rights; it ends with the test."""
+@pytest.fixture(scope="module")
+def operator_process(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., OperatorProcess]]:
+    """Start the operator as a process with exactly its ServiceAccount's rights; it ends with the tests of a module."""
     started: list[OperatorProcess] = []
 
-    def start() -> OperatorProcess:
-        log = tmp_path / f"operator-{len(started)}.log"
-        one = OperatorProcess(installation.kubeconfig(tmp_path), NAMESPACE, log, **installation.settings("jobs-lean"))
+    def start(**settings: str) -> OperatorProcess:
+        folder = tmp_path_factory.mktemp("operator")
+        told = installation.settings("jobs-lean") | settings
+        one = OperatorProcess(installation.kubeconfig(folder), NAMESPACE, folder / "operator.log", **told)
         started.append(one.start())
         return one
 
