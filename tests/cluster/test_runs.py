@@ -124,7 +124,9 @@ def test_a_run_goes_from_apply_to_complete_in_real_pods_with_the_results_of_dto_
 ) -> None:
     run = scripted.run
     results, store = here(sys.executable, scripted.spec, "scripted", tmp_path)
-    assert without_times(run["status"]["results"]) == without_times(results)
+    held = run["status"]["results"]
+    assert {"rollout", "exits", "pairs", "cost"} <= set(held)
+    assert parts_of(without_times(held), without_times(results))
     assert artifacts(bucket, run["metadata"]["uid"]) == artifacts(store, run["metadata"]["name"])
     assert [stage["state"] for stage in run["status"]["stages"]] == ["Succeeded"] * 7
     # Every stage of it ran in pods: two of the sharded ones.
