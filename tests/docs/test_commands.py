@@ -25,7 +25,7 @@ NOT_HERE = [
     (r"kubectl dto", PLUGIN),
     (r"kubectl --namespace dto apply", NODE),
     (r"kubectl --namespace dto (get|wait|create secret)", SERVER),
-    (r"kubectl (port-forward|get|describe|logs|delete|patch|top|auth|run)", TROUBLE),
+    (r"kubectl (port-forward|get|describe|logs|delete|top|auth|run)", TROUBLE),
     (r"export DTO_S3_ENDPOINT|dto .*--store s3://", "tests/jobs/test_bucket_run.py does it on a real MinIO"),
     (r"dto run (my-)?run.yaml( --set .*)?$", TRAINS),
 ]  # fmt: skip
