@@ -73,6 +73,19 @@ def test_json_is_all_that_is_printed_and_is_the_results_object(dto, file):
     assert json.loads(dto("status", "r", "--json").out)["results"] == results
 
 
+def test_intermediates_go_when_the_run_says_so_and_what_it_found_stays(dto, file, tmp_path):
+    file.write_text(RUN + "  artifacts: {policy: DeleteIntermediates}\n")
+    first = dto("run", file, "--json")
+    kept = {path.name for path in (tmp_path / "store/runs/r").rglob("*") if path.is_file()}
+    assert not any(name.startswith("part-") for name in kept)
+    assert {"results.json", "report.html", "receipt.json"} <= kept
+    again = dto("run", file, "--json")
+    assert (again.code, json.loads(again.out)) == (0, json.loads(first.out))
+    anew = dto("run", file, "--from", "rollout")
+    assert anew.code == 0
+    assert "intermediates:" in anew.out
+
+
 def test_plan_tells_what_is_there(dto, file):
     before = json.loads(dto("plan", file, "--json").out)
     assert [row["cached"] for row in before] == [False] * 5
