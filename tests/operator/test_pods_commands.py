@@ -125,3 +125,18 @@ def test_a_stage_without_cache_takes_no_other_runs_artifact_and_keeps_its_own(ma
     assert found == {"rollout": False, "exits": True}
     own = Pods(pods.folder, spec)
     assert all(step.reused for step in own.make("preflight").steps)
+
+
+def test_intermediates_are_discarded_and_then_all_that_the_run_has(tmp_path):
+    pods = Pods(tmp_path, SPEC | {"stages": {}})
+    plan = pods.make("preflight").plan
+    for step in ("rollout", "exits", "results"):
+        pods.make(step, plan)
+    place = tmp_path / "store/runs" / UID
+    assert list(place.rglob("part-*"))
+    first = pods.make("discard", plan)
+    assert not list(place.rglob("part-*"))
+    assert (place / "results.json").exists()
+    assert first.stage == "discard"
+    pods.make("discard", work="discard")
+    assert not [path for path in place.rglob("*") if path.is_file()]
