@@ -48,3 +48,4 @@ def test_in_a_namespace_that_ends_it_goes_at_once(ground, operators):
     ground.ask("DELETE", f"/api/v1/namespaces/{ground.namespace}")
     ground.ask("DELETE", ground.path(RUNS, "dtoruns", "swept"))
     ground.until(lambda: gone(ground, "swept"))
+    assert ground.jobs("discard") == []

@@ -53,9 +53,12 @@ class Texts:
         return tokens[:kept] + self.encode(text[ends[kept - 1] :])
 
     def _with_ends(self, text: str) -> tuple[list[int], Sequence[int]]:
-        """Return a text's tokens and where each ends in it, in characters; no ends where they leave gaps."""
+        """Return a text's tokens and where each ends in it, in characters; no ends where they leave gaps or cannot be trusted."""
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         offsets = found["offset_mapping"]
+        # A vocabulary without some byte drops it, and then tells the next bytes' places wrongly.
+        if self.tokenizer.decode(found["input_ids"], clean_up_tokenization_spaces=False) != text:
+            return list(found["input_ids"]), ()
         ends = [end for _, end in offsets]
         # Characters of several tokens give each the same place; a gap means that places were trimmed.
         whole = all(start <= end for (start, _), end in zip(offsets[1:], ends, strict=False))
