@@ -5,6 +5,7 @@ one stopped, because what names the rest (`run.json`, the notes of stages) goes 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from dto_jobs.artifacts.store import Store
 from dto_jobs.pipeline import STAGES_UNTIL
 
 RUN_FILE = "run.json"
+KEY, BASE = re.compile(r"\w+", re.ASCII), re.compile(r"runs/(?!\.)[^/]+/\w+/\d+", re.ASCII)
+"""Names as runs write them. What a bucket says is not to be trusted with what is removed: any other name is passed over."""
 RECEIPT, ATTEMPT = "receipt.json", "attempt.json"
 KEPT_STAGES = frozenset({"training"})
 """Stages whose artifact is what the run was for."""
@@ -100,7 +103,7 @@ class Belongings:
         """
         for base in sorted(bases - self._used()):
             keys = {str(self._json(f"{base}/{name}").get("key", "")) for name in (ATTEMPT, RECEIPT)}
-            entries = (f"cache/{key}.json" for key in keys if key)
+            entries = (f"cache/{key}.json" for key in keys if KEY.fullmatch(key))
             self._remove_all((entry for entry in entries if self._base(entry) == base), done)
         return bases & self._used()
 
@@ -121,7 +124,7 @@ class Belongings:
 
     def _base(self, name: str) -> str | None:
         base = self._json(name).get("base")
-        return base if isinstance(base, str) and base.startswith("runs/") and base.count("/") == 3 else None
+        return base if isinstance(base, str) and BASE.fullmatch(base) else None
 
     def _json(self, name: str) -> dict[str, Any]:
         """Return a small object of JSON; nothing where it is gone or is something else."""
@@ -143,7 +146,8 @@ class Belongings:
 
     def _sources(self, run: str) -> set[str]:
         named = self._json(f"runs/{run}/{RUN_FILE}").get("sources")
-        return {str(key) for key in named.values()} if isinstance(named, dict) else set()
+        keys = named.values() if isinstance(named, dict) else ()
+        return {key for key in keys if isinstance(key, str) and KEY.fullmatch(key)}
 
     def _remove_rest(self, kept: set[str], done: Disposal) -> None:
         """Remove what is left of the run: the objects that name others last, and all at once where nothing stays."""

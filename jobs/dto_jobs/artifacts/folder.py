@@ -52,7 +52,8 @@ class FolderStore:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names that begin so, sorted; unfinished writes are not objects."""
-        folder = (self._root / prefix) if prefix.endswith("/") or not prefix else (self._root / prefix).parent
+        path = self._path(prefix)
+        folder = path if prefix.endswith("/") or not prefix else path.parent
         if not folder.is_dir():
             return []
         files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -66,9 +67,10 @@ class FolderStore:
 
     def delete(self, prefix: str) -> None:
         """Remove all objects whose names begin so."""
+        path = self._path(prefix)
         with self._explained("delete", prefix):
-            if prefix.endswith("/") and (self._root / prefix).is_dir():
-                shutil.rmtree(self._root / prefix)
+            if prefix.endswith("/") and path.is_dir():
+                shutil.rmtree(path)
                 return
             for name in self.names(prefix):
                 (self._root / name).unlink()

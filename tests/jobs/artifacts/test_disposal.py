@@ -107,6 +107,40 @@ def test_an_entry_that_names_anothers_artifact_stays(store):
     assert json.loads(b"".join(store.read("cache/r1.json"))) == {"base": other.base}
 
 
+@pytest.mark.parametrize("key", ["", ".", "..", "../..", "k1/..", "../runs/b", 7, None])
+def test_a_source_that_is_no_sources_name_takes_nothing_along(store, key):
+    begun(store, "b", "k1")
+    made(store, "b", "rollout", "r1")
+    there = store.names("")
+    store.write("runs/a/run.json", [json.dumps({"spec": {}, "sources": {"problems": key}}).encode()])
+    Belongings(store, "a").discard()
+    assert store.names("") == there
+
+
+@pytest.mark.parametrize("base", ["runs/../outside/1", "runs/b", "runs/b/rollout/..", "runs/b/rollout/1/..", "", 7])
+def test_a_note_that_names_no_artifact_takes_nothing_along(store, base):
+    begun(store, "b")
+    made(store, "b", "rollout", "r1")
+    there = store.names("")
+    begun(store, "a")
+    store.write("runs/a/rollout.json", [json.dumps({"base": base}).encode()])
+    Belongings(store, "a").discard()
+    assert store.names("") == there
+
+
+def test_an_attempt_whose_key_leads_elsewhere_is_removed_and_nothing_else(store):
+    begun(store, "b")
+    made(store, "b", "rollout", "r1")
+    there = store.names("")
+    begun(store, "a")
+    mine = made(store, "a", "exits", "e1")
+    store.write(f"{mine.base}/receipt.json", [json.dumps({"key": "../runs/b/rollout"}).encode()])
+    store.write(f"{mine.base}/attempt.json", [json.dumps({"key": "../../.."}).encode()])
+    store.delete("cache/e1.json")
+    Belongings(store, "a").discard()
+    assert store.names("") == there
+
+
 class KilledError(Exception):
     """The process was killed."""
 

@@ -36,9 +36,11 @@ def test_unfinished_writes_have_no_name(store, tmp_path):
 
 @pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/passwd"])
 def test_a_name_cannot_lead_out_of_the_folder(store, name):
-    for action in (store.exists, lambda name: list(store.read(name)), lambda name: store.write(name, [b""])):
-        with pytest.raises(StoreError, match="leads out"):
-            action(name)
+    reading = (store.exists, lambda name: list(store.read(name)), store.names, store.sizes)
+    for action in (*reading, lambda name: store.write(name, [b""]), store.delete):
+        for place in (name, f"{name}/"):
+            with pytest.raises(StoreError, match="leads out"):
+                action(place)
 
 
 @pytest.mark.parametrize(
