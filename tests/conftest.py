@@ -14,6 +14,7 @@ pytest_plugins = [
     "cluster",
     "stored_runs",
     "operator_process",
+    "load",
     "installation",
     "prometheus",
     "monitored_runs",

@@ -22,8 +22,10 @@ LONGEST_GRACE = 3600.0
 STARTING = {"ContainerCreating", "PodInitializing"}
 
 
-PODLESS_SECONDS, PODLESS_PAUSE = 6.0, 61.0
-"""When to look for what Events say of a Job without pods, and when to look again."""
+PODLESS_SECONDS, PODLESS_PAUSE = 5.0, 60.0
+"""A Job that has had no pod for so long is asked about by its Events, and not again before so long."""
+LATER = 1.0
+"""Whoever looks again does so a little after that time."""
 Diagnose = Callable[[SeenJob, Sequence[SeenPod], Sequence[Why]], Diagnosis]
 
 Explain = Callable[[SeenJob, Sequence[SeenPod]], Diagnosis]
@@ -151,10 +153,11 @@ def _telling(step: Step, job: SeenJob, pods: Sequence[SeenPod]) -> Termination |
 def _podless(job: SeenJob, now: datetime, explain: Explain | None) -> Alive:
     """Return how an attempt stands whose Job has no pod yet: its controller is about to make one, or is not let."""
     age = (now - job.created).total_seconds()
+    wait = PODLESS_SECONDS + LATER
     if explain is None:
-        return Alive(job, look_again=PODLESS_SECONDS - age if 0 <= age < PODLESS_SECONDS else PODLESS_PAUSE)
+        return Alive(job, look_again=wait - age if 0 <= age < wait else PODLESS_PAUSE + LATER)
     found = explain(job, ())
-    return Alive(job, Why(found.reason, found.message), PODLESS_PAUSE)
+    return Alive(job, Why(found.reason, found.message), PODLESS_PAUSE + LATER)
 
 
 def _made(step: Step, job: SeenJob, pods: Sequence[SeenPod], now: datetime, diagnose: Explain) -> Outcome:

@@ -117,7 +117,10 @@ class Conductor:
             listed = [held for namespace in namespaces for held in self._cluster.listed(kind, namespace)]
             for run in self._sightings.compare(kind, before, listed):
                 self._queue.add(run)
-        known = self._sightings.known("Pod")
+        # What ended while nobody heard of it is kept for nobody.
+        jobs, known = self._sightings.known("Job"), self._sightings.known("Pod")
+        self._losses.keep(jobs)
+        self._refused.keep(jobs)
         self._ended_pods &= known
         for uid in self._tails.keys() - known:
             self._tails.pop(uid, None)

@@ -1,7 +1,7 @@
 """Pods that the machines took away, counted as they are heard of: what was preempted is deleted within seconds."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 
 from dto_operator.sightings import Held
@@ -33,6 +33,11 @@ class PodLosses:
         """Return how many pods of each Job were lost, as far as this process has heard: also those that have vanished."""
         uids = (job["metadata"]["uid"] for job in jobs)
         return {uid: len(self._of_job[uid]) for uid in uids if uid in self._of_job}
+
+    def keep(self, jobs: Collection[str]) -> None:
+        """Forget the pods of all Jobs but these."""
+        for job in set(self._of_job) - set(jobs):
+            self.forget(job)
 
     def forget(self, job: str) -> None:
         """Forget the pods of a Job that is gone."""

@@ -1,17 +1,13 @@
 """Why the Job controller makes no pods: only Events about the Job tell, so they are read where an attempt has had none for a while."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from dto_operator.attempts import PODLESS_PAUSE, PODLESS_SECONDS
 from dto_operator.observation import SeenJob, Why, seen_job
 from dto_operator.sightings import Held
-
-PODLESS_SECONDS = 5.0
-"""A Job that has had no pod for so long is asked about."""
-PAUSE_SECONDS = 60.0
-"""And not again before so long."""
 
 
 class Events(Protocol):
@@ -34,6 +30,11 @@ class RefusedPods:
         podless = [(held, seen_job(held)) for held in jobs if held["metadata"]["uid"] not in owners]
         return {job.uid: self._said(held, job) for held, job in podless if _waits(job)}
 
+    def keep(self, jobs: Collection[str]) -> None:
+        """Forget all Jobs but these."""
+        for uid in set(self._heard) - set(jobs):
+            self.forget(uid)
+
     def forget(self, uid: str) -> None:
         """Forget a Job that is gone."""
         self._heard.pop(uid, None)
@@ -41,7 +42,7 @@ class RefusedPods:
     def _said(self, held: Held, job: SeenJob) -> tuple[Why, ...]:
         at, known = self._heard.get(job.uid, (float("-inf"), ()))
         now = time.monotonic()
-        if now - at < PAUSE_SECONDS:
+        if now - at < PODLESS_PAUSE:
             return known
         notes = self._events.told(held["metadata"]["namespace"], job.uid, "FailedCreate")
         said = tuple(Why("FailedCreate", note) for note in notes)

@@ -9,15 +9,18 @@ import json
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Self
 
 import aiohttp
+import pytest
 from api_server import ApiServer
-from operator_process import NOW, RUNS, STEPS, last_words
+from control_plane import ControlPlane
+from operator_process import NOW, RUNS, STEPS, Ground, last_words
 
 from dto_operator import names
 from dto_operator.crd import crd
@@ -78,17 +81,22 @@ class Asker:
             assert answer.status < 300, f"{verb} {path}: {answer.status} {text}"
             return json.loads(text)
 
-    async def watch(self, path: str, selector: str) -> AsyncIterator[tuple[str, Held]]:
+    async def watch(self, path: str, selector: str) -> AsyncGenerator[tuple[str, Held]]:
         """Yield what happens to objects from now on, as one long watch tells it."""
         assert self._session is not None
         query = {"watch": "true", "labelSelector": selector, "timeoutSeconds": "3600"}
         async with self._session.get(path, params=query) as answer:
-            buffer = b""
-            async for piece in answer.content.iter_any():
-                *lines, buffer = (buffer + piece).split(b"\n")
-                for line in lines:
-                    event = json.loads(line)
-                    yield event["type"], event["object"]
+            buffer, connection = b"", answer.connection
+            try:
+                async for piece in answer.content.iter_any():
+                    *lines, buffer = (buffer + piece).split(b"\n")
+                    for line in lines:
+                        event = json.loads(line)
+                        yield event["type"], event["object"]
+            finally:
+                # One that is closed in good order waits for the other side's goodbye, and the loop is gone before that.
+                if connection is not None and connection.transport is not None:
+                    connection.transport.abort()
 
 
 @dataclass
@@ -125,24 +133,32 @@ class Hand:
                     if task.done():
                         await task
         finally:
-            for task in (*watching, *self._played.values()):
+            left = (*watching, *self._played.values())
+            for task in left:
                 task.cancel()
+            # Each closes its connection before the session is closed under it.
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _see_jobs(self) -> None:
-        async for kind, job in self._asker.watch(self._path("/apis/batch/v1", "jobs"), names.SELECTOR):
-            if kind == "ADDED":
-                self.clock.jobs.setdefault(_place(job), time.monotonic())
+        async with aclosing(self._asker.watch(self._path("/apis/batch/v1", "jobs"), names.SELECTOR)) as watched:
+            async for kind, job in watched:
+                if kind == "ADDED":
+                    self.clock.jobs.setdefault(_place(job), time.monotonic())
 
     async def _see_pods(self) -> None:
-        async for kind, pod in self._asker.watch(self._path("/api/v1", "pods"), names.SELECTOR):
-            place, name = _place(pod), pod["metadata"]["name"]
-            if pod["status"].get("phase") == "Succeeded":
-                self.clock.pods.setdefault(place, time.monotonic())
-                played = self._played.pop(name, None)
-                if played is not None:
-                    await played
-            elif kind == "ADDED":
-                self._played[name] = asyncio.create_task(self._work(pod, *place))
+        async with aclosing(self._asker.watch(self._path("/api/v1", "pods"), names.SELECTOR)) as watched:
+            async for kind, pod in watched:
+                await self._seen(kind, pod)
+
+    async def _seen(self, kind: str, pod: Held) -> None:
+        place, name = _place(pod), pod["metadata"]["name"]
+        if pod["status"].get("phase") == "Succeeded":
+            self.clock.pods.setdefault(place, time.monotonic())
+            played = self._played.pop(name, None)
+            if played is not None:
+                await played
+        elif kind == "ADDED":
+            self._played[name] = asyncio.create_task(self._work(pod, *place))
 
     async def _work(self, pod: Held, chain: str, step: str) -> None:
         """Be a pod at work."""
@@ -173,20 +189,31 @@ def _told(phase: str, state: Held) -> Held:
 async def make_chains(asker: Asker, namespace: str, count: int, job: Callable[[str, str], Held]) -> None:
     """Chain plain Jobs, so many chains at once, as a bare script does: the next when the watch shows a pod's success."""
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
-    chains = [f"r-{number:04}" for number in range(count)]
-    ended = set[tuple[str, str]]()
-    watched = asker.watch(f"/api/v1/namespaces/{namespace}/pods", names.SELECTOR)
-    for chain in chains:
-        await asker.ask("POST", path, job(chain, STEPS[0]))
-    made = set[asyncio.Task[Any]]()
-    async for _, pod in watched:
-        chain, step = _place(pod)
-        if pod["status"].get("phase") != "Succeeded" or (chain, step) in ended:
-            continue
-        ended.add((chain, step))
-        if step != STEPS[-1]:
-            made.add(asyncio.create_task(asker.ask("POST", path, job(chain, STEPS[STEPS.index(step) + 1]))))
-        if len(ended) == count * len(STEPS):
-            await asyncio.gather(*made)
-            return
-    sys.exit("the watch ended")
+    for number in range(count):
+        await asker.ask("POST", path, job(f"r-{number:04}", STEPS[0]))
+    ended, made = set[tuple[str, str]](), set[asyncio.Task[Any]]()
+    async with aclosing(asker.watch(f"/api/v1/namespaces/{namespace}/pods", names.SELECTOR)) as watched:
+        async for _, pod in watched:
+            chain, step = _place(pod)
+            if pod["status"].get("phase") != "Succeeded" or (chain, step) in ended:
+                continue
+            ended.add((chain, step))
+            if step != STEPS[-1]:
+                made.add(asyncio.create_task(asker.ask("POST", path, job(chain, STEPS[STEPS.index(step) + 1]))))
+            if len(ended) == count * len(STEPS):
+                break
+        else:
+            sys.exit("the watch ended")
+    await asyncio.gather(*made)
+
+
+@pytest.fixture
+def acting(tmp_path: Path) -> Iterator[Ground]:
+    """A namespace of a test's own on an API server where Kubernetes' Job controller acts; pods are for the test to play."""
+    plane = ControlPlane(tmp_path, scheduling=False)
+    try:
+        plane.start()
+        install(plane)
+        yield Ground(plane)
+    finally:
+        plane.kill()

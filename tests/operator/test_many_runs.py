@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-from control_plane import ControlPlane
-from load import Asker, Hand, install, way
-from operator_process import RUNS, STEPS, Ground
+from load import Asker, Hand, way
+from operator_process import RUNS, STEPS
 from stored_runs import MINIMAL, manifest
 
 from dto_operator import names
@@ -13,18 +12,6 @@ from dto_operator import names
 pytestmark = pytest.mark.services
 COUNT = 5
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
-
-
-@pytest.fixture
-def acting(tmp_path):
-    """A ground on which the Job controller acts and a hand plays the kubelets."""
-    plane = ControlPlane(tmp_path, scheduling=False)
-    try:
-        plane.start()
-        install(plane)
-        yield Ground(plane)
-    finally:
-        plane.kill()
 
 
 def written(operator):

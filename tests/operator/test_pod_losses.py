@@ -49,6 +49,19 @@ def test_a_pod_that_nobody_took_away_is_no_loss(lost, losses, held):
     assert lost == []
 
 
+def test_losses_are_known_by_job_until_the_job_is_gone(losses):
+    for uid, job in (("a", "j"), ("b", "j"), ("c", "k")):
+        held = pod(uid)
+        held["metadata"]["ownerReferences"] = [{"uid": job, "controller": True}]
+        losses.noticed(held)
+    jobs = [{"metadata": {"uid": uid}} for uid in ("j", "k", "never")]
+    assert losses.of(jobs) == {"j": 2, "k": 1}
+    losses.keep({"k"})
+    assert losses.of(jobs) == {"k": 1}
+    losses.forget("k")
+    assert losses.of(jobs) == {}
+
+
 def test_what_says_no_reason_and_no_time_is_a_loss_too(lost, losses):
     losses.noticed(
         {"metadata": {"uid": "a"}, "status": {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}}

@@ -1,24 +1,9 @@
 """A Job whose pods a quota refuses, beside Kubernetes' own Job controller: only its Events say why."""
 
 import pytest
-from control_plane import ControlPlane
-from load import install
-from operator_process import Ground
 from stored_runs import MINIMAL
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def acting(tmp_path):
-    """A ground on which the Job controller acts."""
-    plane = ControlPlane(tmp_path, scheduling=False)
-    try:
-        plane.start()
-        install(plane)
-        yield Ground(plane)
-    finally:
-        plane.kill()
 
 
 def test_the_run_says_which_quota_it_waits_for_and_what_to_do(acting, operators):

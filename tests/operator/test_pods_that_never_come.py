@@ -6,6 +6,7 @@ from simulated_cluster import Cluster, seconds
 from dto_operator.observation import Why, observe
 from dto_operator.orders import Start
 from dto_operator.reconcile import reconcile
+from dto_operator.refused_pods import RefusedPods
 from dto_operator.settings import OperatorSettings
 
 SETTINGS = OperatorSettings(store="s3://dto/tests")
@@ -39,6 +40,33 @@ def test_a_job_that_is_just_made_is_looked_at_again_soon_and_nothing_is_claimed(
     found = reconcile(observe(cluster.run, cluster.jobs()), cluster.now + seconds(1), SETTINGS)
     assert found.status.stages[0].reason is None
     assert 4 < found.look_again <= 6
+
+
+class Events:
+    """Says always the same, and what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def told(self, namespace, uid, reason):
+        self.asked.append((namespace, uid, reason))
+        return [QUOTA]
+
+
+def test_events_are_read_once_a_minute_of_jobs_without_pods_and_of_no_other():
+    cluster, job = preflighted()
+    job["metadata"]["namespace"] = "team"
+    uid, events = job["metadata"]["uid"], Events()
+    refused = RefusedPods(events)
+    said = {uid: (Why("FailedCreate", QUOTA),)}
+    assert [refused.of([job], []), refused.of([job], [])] == [said, said]
+    assert events.asked == [("team", uid, "FailedCreate")]
+    refused.keep({uid})
+    assert (refused.of([job], []), len(events.asked)) == (said, 1)
+    refused.keep(())
+    assert (refused.of([job], []), len(events.asked)) == (said, 2)
+    cluster.control()
+    assert refused.of([job], cluster.all("pod")) == {}
 
 
 def test_pods_that_vanished_are_held_against_the_budget_for_losses():

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from dto_jobs.cli.app import main
-
 RUN = """
 apiVersion: dto.run/v1alpha1
 kind: DTORun
@@ -31,23 +29,9 @@ class Ended:
 
 
 @pytest.fixture
-def dto(capsys, monkeypatch, tmp_path):
+def dto(command):
     """Runs the command in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DTO_STORE", str(tmp_path / "store"))
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["dto", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ended(code, captured.out, captured.err)
-
-    return command
+    return lambda *words: Ended(*command(*words))
 
 
 @pytest.fixture
@@ -231,9 +215,9 @@ def test_until_may_move_on_under_the_same_name(dto, file):
     assert dto("run", file, "--until", "pairs").code == 0
 
 
-@pytest.mark.parametrize("command", [("status", "none"), ("report", "none"), ("inspect", "none", "p")])
-def test_a_run_that_is_not_there_is_said_so(dto, command):
-    ended = dto(*command)
+@pytest.mark.parametrize("words", [("status", "none"), ("report", "none"), ("inspect", "none", "p")])
+def test_a_run_that_is_not_there_is_said_so(dto, words):
+    ended = dto(*words)
     assert ended.code == 3
     assert "none" in ended.err
 
